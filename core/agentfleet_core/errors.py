@@ -1,0 +1,121 @@
+"""Every error that agentfleet raises, in one tree.
+
+    AgentfleetError
+    ├── InvalidInput            the caller must change something; says what
+    │   ├── InvalidManifest     a resource that cannot be accepted
+    │   └── InvalidRequest      an API request or an SDK call
+    ├── NotFound                a named thing does not exist
+    ├── Conflict                the same key with another body, or a state that forbids it
+    ├── Unauthorized            no key, or a wrong one
+    ├── Overloaded              back-pressure: try again after `retry_after_seconds`
+    ├── BudgetExhausted         a limit has no room until it resets
+    ├── StaleAttempt            a fencing token that is no longer current
+    ├── DeadlineExceeded        a task, step or call ran out of time
+    ├── Paused                  a pool, a tenant or the fleet is paused
+    ├── Unavailable             Redis, the API server or a provider is out of reach; retry may help
+    ├── HandlerFailed           the user's handler or tool failed
+    └── ProviderError           the provider refused or broke a call
+
+`retryable` says whether the same thing, done again unchanged, can succeed.
+"""
+
+from typing import ClassVar
+
+
+class AgentfleetError(Exception):
+    """The root: one sentence that says what happened and, where the reader can act, what to change."""
+
+    retryable: ClassVar[bool] = False
+
+
+class InvalidInput(AgentfleetError):
+    """`field` is a path such as `spec.scaling.minReplicas`, empty when the whole is meant."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidManifest(InvalidInput):
+    """A resource that the API server, or `validate`, refuses."""
+
+
+class InvalidRequest(InvalidInput):
+    """A request whose body, query or header must change."""
+
+
+class NotFound(AgentfleetError):
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} {name} does not exist")
+        self.kind = kind
+        self.name = name
+
+
+class Conflict(AgentfleetError):
+    """The state of a thing forbids what was asked."""
+
+
+class Unauthorized(AgentfleetError):
+    """The key is missing or wrong."""
+
+
+class Overloaded(AgentfleetError):
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BudgetExhausted(AgentfleetError):
+    """A reserve was refused which no open hold could free."""
+
+    def __init__(self, message: str, *, tenant: str, limit: str, resets_at_ms: int | None) -> None:
+        super().__init__(message)
+        self.tenant = tenant
+        self.limit = limit
+        self.resets_at_ms = resets_at_ms
+
+
+class StaleAttempt(AgentfleetError):
+    """Another attempt owns the task; what this one does no longer counts."""
+
+    def __init__(self, task_id: str, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of task {task_id} is no longer current")
+        self.task_id = task_id
+        self.attempt = attempt
+
+
+class DeadlineExceeded(AgentfleetError):
+    """`scope` is task, step or call."""
+
+    def __init__(self, scope: str, seconds: float) -> None:
+        super().__init__(f"the {scope} did not end within its {seconds:g} s")
+        self.scope = scope
+        self.seconds = seconds
+
+
+class Paused(AgentfleetError):
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is paused")
+        self.what = what
+
+
+class Unavailable(AgentfleetError):
+    retryable: ClassVar[bool] = True
+
+
+class HandlerFailed(AgentfleetError):
+    """`retryable` is false on the instance when trying again cannot help."""
+
+
+class ProviderError(AgentfleetError):
+    """A call that the provider refused or that broke on the way."""
+
+    def __init__(self, message: str, *, status: int | None, kind: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.retry_after_seconds = retry_after_seconds

@@ -1,0 +1,43 @@
+"""PURE. The fleet config: the resources of one namespace, compiled for the data plane.
+
+The operator (or local mode) compiles and publishes it; coordinators and workers follow it.
+"""
+
+from agentfleet_core.api.v1alpha1 import (
+    AgentPoolSpec,
+    ModelTierSpec,
+    Resource,
+    TaskTypeSpec,
+    TenantBudgetSpec,
+)
+from pydantic import Field
+
+
+class CompiledPool(Resource):
+    spec: AgentPoolSpec
+    revision: str
+    """Hash of the worker's pod template; stamped on tasks as they are admitted."""
+
+
+class CompiledTenant(Resource):
+    budget: str
+    """The TenantBudget's name."""
+    spec: TenantBudgetSpec
+    key_hashes: list[str] = Field(default_factory=list)
+    """SHA-256, hex, of each API key that is valid now."""
+
+
+class FleetConfig(Resource):
+    """Versioned; a publisher's `term` guards it: a deposed leader's write is refused."""
+
+    install: str
+    namespace: str
+    version: int = 0
+    """Grows by one with each change; set by the store."""
+    term: int = 0
+    pools: dict[str, CompiledPool] = Field(default_factory=dict)
+    task_types: dict[str, TaskTypeSpec] = Field(default_factory=dict)
+    tenants: dict[str, CompiledTenant] = Field(default_factory=dict)
+    """By tenant, not by the TenantBudget's name."""
+    tiers: dict[str, ModelTierSpec] = Field(default_factory=dict)
+    admin_key_hashes: list[str] = Field(default_factory=list)

@@ -1,0 +1,215 @@
+"""PURE. What travels through a pool's queue, and what comes back: the words of the queue.
+
+Times that end in `_ms` are Redis's clock, milliseconds since the epoch. Money is nano-USD.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class TaskState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    """For children, approval or a provider's batch; not used yet."""
+    PARKED = "parked"
+    """Deferred until a time: a retry, a spent budget, a throttle."""
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    """Ran out of time with some steps journaled; the output holds them."""
+    FAILED = "failed"
+    """Cannot succeed: the input, the handler or the answer is wrong for good."""
+    DEAD = "dead"
+    """Kept failing until its attempts ran out; its attempts and errors are kept."""
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
+
+ENDED = frozenset(
+    {TaskState.SUCCEEDED, TaskState.PARTIAL, TaskState.FAILED, TaskState.DEAD, TaskState.CANCELLED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A task as admitted. The id is `<pool>.<26 lower-case ULID characters>`, so it names its pool."""
+
+    id: str
+    tenant: str
+    type: str
+    priority: int
+    revision: str
+    """The pool's revision when it was admitted."""
+    tier: str
+    tier_reason: str
+    input: bytes
+    """JSON object, UTF-8."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expires_after_seconds: int = 86_400
+    expected_cost: int = 0
+    """Nano-USD; what fair share charges the tenant at the claim, corrected at the settle."""
+    max_attempts: int = 3
+    not_before_ms: int = 0
+    version: int = 1
+
+    @property
+    def pool(self) -> str:
+        return self.id.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that one worker holds until its lease ends. `attempt` is the fencing token."""
+
+    envelope: Envelope
+    attempt: int
+    failures: int
+    """Attempts before this one that failed (parks and drains do not count)."""
+    admitted_ms: int
+    started_ms: int
+    """The first claim's time: the task's deadline counts from here."""
+    parked_total_ms: int
+    """Time spent parked since the first claim; the task's deadline stands still in it."""
+    now_ms: int
+    """Redis's time at this claim."""
+    journal: Mapping[str, bytes]
+    """Step key to entry, as journaled by earlier attempts; empty on the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One step's result, or a journaled fact about it; kept under (task, key), written once.
+
+    A key that is there already keeps its first value: writing twice is safe.
+    """
+
+    task_id: str
+    attempt: int
+    key: str
+    value: bytes
+    cost: int = 0
+    """Nano-USD that the step cost; added to the task's cost, once per key."""
+
+
+class SettleKind(StrEnum):
+    END = "end"
+    """The task ends in `state`."""
+    RETRY = "retry"
+    """The attempt failed; another may start at `not_before_ms`. Past max_attempts it ends `dead`."""
+    PARK = "park"
+    """Not a failure: the task waits until `not_before_ms`, or until its tenant is unblocked."""
+    HAND_BACK = "hand_back"
+    """Not a failure: a draining worker gives the task back to be claimed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    task_id: str
+    attempt: int
+    kind: SettleKind
+    state: TaskState = TaskState.SUCCEEDED
+    output: bytes = b""
+    """JSON; what the client gets."""
+    error: bytes = b""
+    """JSON problem: {"type", "title", "detail", …}."""
+    limitations: tuple[str, ...] = ()
+    """What the result lacks and why, in a sentence each."""
+    cost: int = 0
+    """Nano-USD of the whole task so far; not needed when each step's cost was journaled."""
+    reason: str = ""
+    not_before_ms: int = 0
+    block_tenant: bool = False
+    """With PARK: the pool skips the tenant until `not_before_ms` (its other tasks stay queued, not counted as work)."""
+
+
+class SettleOutcome(StrEnum):
+    DONE = "done"
+    STALE = "stale"
+    """Another attempt owns the task, or it has ended: nothing was changed."""
+    DEAD = "dead"
+    """A RETRY whose attempts had run out: the task ended `dead`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a follower sees. `type`: queued, started, step, delta, parked, retry, reset, ended, …"""
+
+    task_id: str
+    attempt: int
+    type: str
+    data: bytes
+    """JSON object."""
+    id: str = ""
+    """The stream id, as Last-Event-ID; set on reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """A task as a reader sees it; what was deleted by request is empty, its cost stays."""
+
+    envelope: Envelope
+    state: TaskState
+    attempt: int
+    failures: int
+    admitted_ms: int
+    started_ms: int
+    ended_ms: int
+    not_before_ms: int
+    reason: str
+    """Why it is where it is: the park's, retry's or routing's reason word, with its sentence."""
+    output: bytes
+    error: bytes
+    errors: tuple[bytes, ...]
+    """One JSON problem per failed attempt, oldest first."""
+    limitations: tuple[str, ...]
+    cost: int
+    worker: str
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounters:
+    """What the autoscaler reads of a pool, in one small hash; cumulative ones only grow.
+
+    `waiting` counts claimable tasks; `blocked` those of tenants that may not start now; `parked` those
+    with a time of their own in the future; `due` parked ones whose time has come; `running` is leased;
+    `orphaned` is running whose lease has ended.
+    """
+
+    waiting: int
+    blocked: int
+    running: int
+    parked: int
+    due: int
+    orphaned: int
+    oldest_waiting_ms: int
+    """Admission time of the oldest claimable task, 0 when none."""
+    next_due_ms: int
+    """When the next parked task or blocked tenant becomes due, 0 when none."""
+    admitted_total: int
+    started_total: int
+    ended_total: int
+    busy_ms_total: int
+    """Sum over settled attempts of claim-to-settle time."""
+    wait_ms_total: int
+    """Sum over first claims of admission (or due time) to claim."""
+    spent_total: int
+    """Nano-USD."""
+    now_ms: int
+    blocked_tenants: Mapping[str, int] = field(default_factory=dict)
+    """Tenant to waiting tasks that no budget admits now; at most 20, largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker process as the pool knows it."""
+
+    id: str
+    revision: str
+    held: int
+    draining: bool
+    seen_ms: int

@@ -1,0 +1,1 @@
+"""The operator: resources in, Deployments and the fleet config out."""
