@@ -7,6 +7,8 @@
     ├── NotFound                a named thing does not exist
     ├── Conflict                the same key with another body, or a state that forbids it
     ├── Unauthorized            no key, or a wrong one
+    ├── Forbidden               a good key that may not do this
+    ├── TaskFailed              a task that was waited for ended without a result
     ├── Overloaded              back-pressure: try again after `retry_after_seconds`
     ├── BudgetExhausted         a limit has no room until it resets
     ├── StaleAttempt            a fencing token that is no longer current
@@ -19,6 +21,7 @@
 `retryable` says whether the same thing, done again unchanged, can succeed.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -57,6 +60,21 @@ class Conflict(AgentfleetError):
 
 class Unauthorized(AgentfleetError):
     """The key is missing or wrong."""
+
+
+class Forbidden(AgentfleetError):
+    """The key is known and may not do this; says which kind of key may."""
+
+
+class TaskFailed(AgentfleetError):
+    """A task ended failed, dead or cancelled; `problem` is its error as the API gives it."""
+
+    def __init__(self, task_id: str, state: str, problem: Mapping[str, object] | None = None) -> None:
+        self.task_id = task_id
+        self.state = state
+        self.problem = dict(problem or {})
+        detail = self.problem.get("detail") or self.problem.get("title") or ""
+        super().__init__(f"task {task_id} ended {state}" + (f": {detail}" if detail else ""))
 
 
 class Overloaded(AgentfleetError):
