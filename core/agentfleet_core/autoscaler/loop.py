@@ -10,7 +10,13 @@ class Autoscaler:
     """`run()` until cancelled. One per fleet; the caller sees to it that only one runs."""
 
     def __init__(
-        self, redis: "Redis", fleet_id: FleetId, follower: FleetView, actuator: Actuator, *, tick_seconds: float = 1.0
+        self,
+        redis: "Redis",
+        fleet_id: FleetId,
+        follower: FleetView,
+        actuator: Actuator,
+        *,
+        tick_seconds: float = 1.0,
     ) -> None:
         self._redis = redis
         self._fleet_id = fleet_id

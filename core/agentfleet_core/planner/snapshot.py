@@ -67,6 +67,8 @@ class PoolSnapshot:
     """(time, wanted before stabilisation) of the recent past, oldest first."""
     contested: bool = False
     """Another manager writes the Deployment's replicas."""
+    paused_by: str = ""
+    """What is paused: `fleet`, `pool/NAME`; empty when nothing is, or when the pool's own spec says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +100,5 @@ class PoolPlan:
     """Draining workers that hold nothing: they go with this plan's lower number."""
     next_check_seconds: float | None = None
     """When the plan can change with no new event, from now."""
+    wanted: int = 0
+    """What the rules decided; `replicas` may still be above it while workers drain."""

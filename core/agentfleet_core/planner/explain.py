@@ -1,0 +1,36 @@
+"""PURE. A plan as the plain text that `agentfleet why pool/NAME` prints: the chain of numbers, each with its reason."""
+
+import textwrap
+
+from agentfleet_core.planner.snapshot import Note, PoolPlan
+from agentfleet_core.planner.wording import count
+
+WIDTH = 80
+
+
+def explain(plan: PoolPlan, *, width: int = WIDTH) -> str:
+    """Lines without a last newline."""
+    lines = [f"{plan.pool} wants {count(plan.wanted, 'worker')}"]
+    numbers = max((len(f"{note.replicas:,}") for note in plan.notes), default=1) + 2
+    words = max((len(note.reason) for note in plan.notes), default=1)
+    for note in plan.notes:
+        lines += _wrapped(f"{note.replicas:>{numbers},}  {note.reason:<{words}}  ", note.text, width)
+    if not plan.notes:
+        lines.append("  no work, and none is expected")
+    for index, note in enumerate(plan.not_counted):
+        label = "  not counted: " if index == 0 else " " * 15
+        lines += _wrapped(label, f"{note.text} ({note.reason})", width)
+    if plan.replicas != plan.wanted:
+        lines.append(f"  asked for now: {count(plan.replicas, 'worker')}")
+    return "\n".join(lines)
+
+
+def brief(note: Note) -> str:
+    """One line: `TargetWait: 1,840 waiting, …`."""
+    return f"{note.reason}: {note.text}"
+
+
+def _wrapped(label: str, text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False
+    )

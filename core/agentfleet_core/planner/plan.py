@@ -1,0 +1,98 @@
+"""PURE. `plan(snapshot) -> PoolPlan`: what the promise needs, the rules in their order, who goes. No client, no clock."""
+
+from agentfleet_core.planner.demand import demand
+from agentfleet_core.planner.policies import BOUNDS, HOLDS, OVERRIDES, follow
+from agentfleet_core.planner.reasons import LIMITS, Reason
+from agentfleet_core.planner.shrink import shrink
+from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
+from agentfleet_core.planner.wording import count
+from agentfleet_core.planner.work import has_work
+
+FORBID_SHRINKING = frozenset(
+    {
+        Reason.UNKNOWN_DATA,
+        Reason.ROLLOUT_IN_PROGRESS,
+        Reason.UNREADY_WORKER_BUSY,
+        Reason.REPLICAS_CONTESTED,
+    }
+)
+
+ACTIVE_CHECK_SECONDS = 1.0
+"""How often a pool with work or workers is looked at when no signal comes."""
+
+
+def plan(pool: PoolSnapshot) -> PoolPlan:
+    recommended, notes = _recommend(pool)
+    wanted, holds = (recommended, ()) if _overridden(notes) else follow(HOLDS, pool, recommended)
+    notes += holds
+    going = shrink(pool, wanted, may_shrink=not any(note.reason in FORBID_SHRINKING for note in notes))
+    if going.finishing and going.replicas > wanted:
+        text = f"{count(going.finishing, 'worker')} claims nothing more and goes once what it holds has ended"
+        notes += (Note(Reason.DRAINING, going.replicas, text),)
+    return PoolPlan(
+        pool=pool.name,
+        replicas=going.replicas,
+        recommended=recommended,
+        limited_by=_limited_by(notes),
+        notes=notes,
+        not_counted=_not_counted(pool),
+        drain=going.drain,
+        victims=going.victims,
+        next_check_seconds=_next_check(pool, going.replicas),
+        wanted=wanted,
+    )
+
+
+def _recommend(pool: PoolSnapshot) -> tuple[int, tuple[Note, ...]]:
+    for rule in OVERRIDES:
+        note = rule(pool, 0)
+        if note is not None:
+            return note.replicas, (note,)
+    need = demand(pool)
+    number, notes = follow(BOUNDS, pool, need.replicas)
+    return number, ((need, *notes) if need.text else notes)
+
+
+def _overridden(notes: tuple[Note, ...]) -> bool:
+    return bool(notes) and notes[0].reason in (Reason.PINNED, Reason.REPLICAS_CONTESTED, Reason.PAUSED)
+
+
+def _limited_by(notes: tuple[Note, ...]) -> str:
+    """The last rule that left less than what the promise needs."""
+    word = ""
+    needed = notes[0].replicas if notes else 0
+    for note in notes:
+        if note.reason in LIMITS and (note.replicas < needed or _overridden(notes)):
+            word = note.reason
+    return word
+
+
+def _not_counted(pool: PoolSnapshot) -> tuple[Note, ...]:
+    named = [
+        Note(Reason.BUDGET_EXHAUSTED, 0, f"{count(tasks, 'task')} of {tenant}, whose budget has no room")
+        for tenant, tasks in pool.blocked_tenants
+    ]
+    rest = pool.blocked - sum(tasks for _, tasks in pool.blocked_tenants)
+    if rest > 0:
+        named.append(
+            Note(
+                Reason.BUDGET_EXHAUSTED,
+                0,
+                f"{count(rest, 'task')} of other tenants whose budgets have no room",
+            )
+        )
+    return tuple(named)
+
+
+def _next_check(pool: PoolSnapshot, replicas: int) -> float | None:
+    """Nothing changes by itself in a pool without work, workers, or a task with a time of its own."""
+    if (
+        has_work(pool)
+        or pool.workers
+        or replicas > pool.spec.scaling.min_replicas
+        or replicas != pool.replicas
+    ):
+        return ACTIVE_CHECK_SECONDS
+    if pool.next_due_in_seconds is None:
+        return None
+    return max(ACTIVE_CHECK_SECONDS, pool.next_due_in_seconds - pool.start_seconds)

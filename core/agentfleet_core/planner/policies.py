@@ -1,0 +1,164 @@
+"""PURE. The rules that turn what the promise needs into what is asked for, in their order: it reads as the policy.
+
+Each rule takes the snapshot and the number so far, and leaves a `Note` when it changes or holds that number, else
+nothing. A rule never looks at another rule's note. A pinned or contested pool asks no further rule.
+"""
+
+import math
+from collections.abc import Callable
+
+from agentfleet_core.planner.reasons import Reason
+from agentfleet_core.planner.shrink import claiming
+from agentfleet_core.planner.snapshot import Note, PoolSnapshot
+from agentfleet_core.planner.wording import count, dollars, seconds
+from agentfleet_core.planner.work import busy_workers, has_work, max_spend
+
+Rule = Callable[[PoolSnapshot, int], Note | None]
+
+
+def pinned(pool: PoolSnapshot, number: int) -> Note | None:
+    pin = pool.spec.replicas
+    if pin is None:
+        return None
+    return Note(Reason.PINNED, pin, f"spec.replicas is {pin:,}; `agentfleet unpin {pool.name}` removes it")
+
+
+def contested(pool: PoolSnapshot, number: int) -> Note | None:
+    if not pool.contested:
+        return None
+    return Note(
+        Reason.REPLICAS_CONTESTED,
+        pool.replicas,
+        f"another manager wrote {count(pool.replicas, 'replica')} into the Deployment; its number stands",
+    )
+
+
+def paused(pool: PoolSnapshot, number: int) -> Note | None:
+    if not (pool.paused or pool.spec.paused):
+        return None
+    what = pool.paused_by or f"pool/{pool.name}"
+    return Note(Reason.PAUSED, claiming(pool), f"{what} is paused; the number stays until it is resumed")
+
+
+def first_task(pool: PoolSnapshot, number: int) -> Note | None:
+    if number > 0 or not has_work(pool):
+        return None
+    return Note(Reason.FIRST_TASK, 1, "a pool with work has at least one worker")
+
+
+def due_soon(pool: PoolSnapshot, number: int) -> Note | None:
+    due = pool.next_due_in_seconds
+    if number > 0 or due is None or due > pool.start_seconds:
+        return None
+    return Note(
+        Reason.DUE_SOON,
+        1,
+        f"a task is due in {seconds(max(0.0, due))}, a worker takes {seconds(pool.start_seconds)} to start",
+    )
+
+
+def max_replicas(pool: PoolSnapshot, number: int) -> Note | None:
+    limit = pool.spec.scaling.max_replicas
+    return Note(Reason.MAX_REPLICAS, limit, f"maxReplicas is {limit:,}") if number > limit else None
+
+
+def spend_per_hour(pool: PoolSnapshot, number: int) -> Note | None:
+    """A brake, not the hard cap: one worker may always run, so that what is queued is not stuck for ever."""
+    limit, busy = max_spend(pool), busy_workers(pool)
+    if limit is None or busy <= 0 or pool.spend_per_hour <= 0:
+        return None
+    each = round(pool.spend_per_hour / busy)
+    allowed = max(1, limit // each) if each > 0 else number
+    if number <= allowed:
+        return None
+    return Note(
+        Reason.SPEND_PER_HOUR,
+        allowed,
+        f"maxSpendPerHour is {pool.spec.scaling.max_spend_per_hour}, a busy worker spends {dollars(each)}",
+    )
+
+
+def min_replicas(pool: PoolSnapshot, number: int) -> Note | None:
+    limit = min(pool.spec.scaling.min_replicas, pool.spec.scaling.max_replicas)
+    return Note(Reason.MIN_REPLICAS, limit, f"minReplicas is {limit:,}") if number < limit else None
+
+
+def idle_to_zero(pool: PoolSnapshot, number: int) -> Note | None:
+    if number > 0 or pool.replicas == 0:
+        return None
+    patience = pool.spec.scaling.idle_seconds_to_zero
+    idle = 0.0 if pool.idle_since_seconds is None else pool.now_seconds - pool.idle_since_seconds
+    if idle >= patience:
+        return None
+    return Note(
+        Reason.IDLE_TO_ZERO,
+        1,
+        f"idle for {seconds(idle)}; the last worker stays for {seconds(patience)} (idleSecondsToZero)",
+    )
+
+
+def stabilization(pool: PoolSnapshot, number: int) -> Note | None:
+    """Shrink to the highest number that was recommended in the window, never below it."""
+    window = pool.spec.scaling.stabilization_seconds
+    since = pool.now_seconds - window
+    recent = [wanted for at, wanted in pool.recommendations if at > since]
+    held = min(max(recent, default=0), claiming(pool), pool.spec.scaling.max_replicas)
+    if number >= held:
+        return None
+    return Note(
+        Reason.STABILIZATION,
+        held,
+        f"{held:,} were wanted within the last {seconds(window)} (stabilizationSeconds)",
+    )
+
+
+def unknown_data(pool: PoolSnapshot, number: int) -> Note | None:
+    if pool.known or number >= claiming(pool):
+        return None
+    return Note(
+        Reason.UNKNOWN_DATA, claiming(pool), "the queue could not be read; nothing shrinks on unknown data"
+    )
+
+
+def rollout_in_progress(pool: PoolSnapshot, number: int) -> Note | None:
+    if not pool.rolling_out or number >= claiming(pool):
+        return None
+    return Note(Reason.ROLLOUT_IN_PROGRESS, claiming(pool), "nothing shrinks while a rollout is under way")
+
+
+def unready_worker_busy(pool: PoolSnapshot, number: int) -> Note | None:
+    if number >= claiming(pool):
+        return None
+    worker = next((each for each in pool.workers if each.held and not each.ready), None)
+    if worker is None:
+        return None
+    return Note(
+        Reason.UNREADY_WORKER_BUSY,
+        claiming(pool),
+        f"{worker.id} is not ready and holds {count(worker.held, 'task')}; an unready pod would be removed first",
+    )
+
+
+OVERRIDES: tuple[Rule, ...] = (pinned, contested, paused)
+"""The first that speaks decides the number alone."""
+
+BOUNDS: tuple[Rule, ...] = (first_task, due_soon, max_replicas, spend_per_hour, min_replicas, idle_to_zero)
+"""From what the promise needs to what is recommended."""
+
+HOLDS: tuple[Rule, ...] = (stabilization, unknown_data, rollout_in_progress, unready_worker_busy)
+"""From what is recommended to what is asked for: these only hold a number that would fall."""
+
+
+def follow(rules: tuple[Rule, ...], pool: PoolSnapshot, number: int) -> tuple[int, tuple[Note, ...]]:
+    """The number after all rules, and the notes of those that spoke, in order."""
+    notes = []
+    for rule in rules:
+        note = rule(pool, number)
+        if note is not None:
+            notes.append(note)
+            number = note.replicas
+    return number, tuple(notes)
+
+
+def workers_for(pool: PoolSnapshot, slots: float) -> int:
+    return math.ceil(round(slots, 6) / pool.spec.concurrency)

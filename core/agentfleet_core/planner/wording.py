@@ -1,0 +1,29 @@
+"""PURE. Numbers as the planner's sentences show them."""
+
+
+def seconds(value: float) -> str:
+    """`0.7 s`, `38 s`, `10 min`, `2 h`."""
+    if value < 10:
+        return f"{value:.1f}".removesuffix(".0") + " s"
+    if value < 120:
+        return f"{value:.0f} s"
+    if value < 7_200:
+        return f"{value / 60:.1f}".removesuffix(".0") + " min"
+    return f"{value / 3_600:.1f}".removesuffix(".0") + " h"
+
+
+def count(value: float, noun: str) -> str:
+    """`1 worker`, `1,840 workers`."""
+    whole = round(value)
+    return f"{whole:,} {noun}" + ("" if whole == 1 else "s")
+
+
+def percent(value: float) -> str:
+    """`95 %`, `99.1 %`."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def dollars(nano_usd: int) -> str:
+    """`9.95`: dollars and cents, for a sentence; never for sums."""
+    cents = (nano_usd + 5_000_000) // 10_000_000
+    return f"{cents // 100:,}.{cents % 100:02d}"

@@ -1,0 +1,41 @@
+"""PURE. What a snapshot says about a pool's work and money, in the words of the rules."""
+
+from decimal import Decimal
+
+from agentfleet_core.planner.snapshot import PoolSnapshot
+
+
+def waiting_now(pool: PoolSnapshot) -> int:
+    """Tasks that a worker could claim now."""
+    return pool.waiting + pool.due + pool.orphaned
+
+
+def running_now(pool: PoolSnapshot) -> int:
+    """Tasks in a living worker's hands; those of dead ones wait."""
+    return max(0, pool.running - pool.orphaned)
+
+
+def has_work(pool: PoolSnapshot) -> bool:
+    return waiting_now(pool) + running_now(pool) > 0
+
+
+def busy_workers(pool: PoolSnapshot) -> float:
+    """How many workers' slots were full on average over the history; what was spent was spent by these."""
+    width = sum(bucket.width_seconds for bucket in pool.history)
+    if width <= 0:
+        return 0.0
+    return sum(bucket.busy_seconds for bucket in pool.history) / width / pool.spec.concurrency
+
+
+def max_spend(pool: PoolSnapshot) -> int | None:
+    """maxSpendPerHour in nano-USD."""
+    limit = pool.spec.scaling.max_spend_per_hour
+    return None if limit is None else int(Decimal(limit) * 1_000_000_000)
+
+
+def arrival_rate(pool: PoolSnapshot, window_seconds: float) -> float:
+    """Arrivals a second over the newest `window_seconds` of the history."""
+    since = pool.now_seconds - window_seconds
+    recent = [bucket for bucket in pool.history if bucket.start_seconds >= since]
+    width = sum(bucket.width_seconds for bucket in recent)
+    return sum(bucket.arrivals for bucket in recent) / width if width > 0 else 0.0
