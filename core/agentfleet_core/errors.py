@@ -14,6 +14,7 @@
     ├── StaleAttempt            a fencing token that is no longer current
     ├── DeadlineExceeded        a task, step or call ran out of time
     ├── Paused                  a pool, a tenant or the fleet is paused
+    ├── LeadershipLost          another process leads now; this one must stop acting at once
     ├── Unavailable             Redis, the API server or a provider is out of reach; retry may help
     ├── HandlerFailed           the user's handler or tool failed
     └── ProviderError           the provider refused or broke a call
@@ -119,6 +120,10 @@ class Paused(AgentfleetError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is paused")
         self.what = what
+
+
+class LeadershipLost(AgentfleetError):
+    """The Lease could not be renewed in time, or another process holds it."""
 
 
 class Unavailable(AgentfleetError):

@@ -1,0 +1,149 @@
+"""The API server, as the operator speaks to it: the official client's asyncio side, raw objects in and out.
+
+The client's own models are not used: decoding one Deployment into them costs more than the rest of a wake. Nothing
+here retries; whoever calls knows what another attempt is worth.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from agentfleet_core.errors import AgentfleetError, Conflict, InvalidInput, NotFound, Unauthorized, Unavailable
+from kubernetes.aio import client as kubernetes
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client.exceptions import ApiException
+
+Json = dict[str, Any]
+
+FIELD_MANAGER = "agentfleet-operator"
+
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+CONNECTIONS = 16
+"""Calls in flight: enough to keep an API server busy, few enough that a burst does not pay for TLS a hundred times."""
+KEEP_ALIVE_SECONDS = 600.0
+
+
+async def load_configuration() -> "kubernetes.Configuration":
+    """The pod's service account where there is one, else KUBECONFIG."""
+    configuration = kubernetes.Configuration()
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and "KUBECONFIG" not in os.environ:
+        kubernetes_config.load_incluster_config(configuration)
+    else:
+        await kubernetes_config.load_kube_config(client_configuration=configuration)
+    return configuration
+
+
+class KubeApi:
+    """`async with KubeApi(configuration) as api`. Raises the house's errors, their cause chained."""
+
+    def __init__(self, configuration: "kubernetes.Configuration", *, timeout_seconds: float = 15.0) -> None:
+        self._configuration = configuration
+        self._timeout_seconds = timeout_seconds
+        self._client: Any = None
+
+    async def __aenter__(self) -> "KubeApi":
+        self._configuration.connection_pool_maxsize = CONNECTIONS
+        self._client = kubernetes.ApiClient(self._configuration)
+        rest = self._client.rest_client
+        rest.pool_manager = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=CONNECTIONS, ssl=rest.ssl_context, keepalive_timeout=KEEP_ALIVE_SECONDS
+            ),
+            trust_env=True,
+            read_bufsize=2**21,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        return await self._call("GET", path, query)
+
+    async def create(self, path: str, body: Json) -> Json:
+        return await self._call("POST", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    async def replace(self, path: str, body: Json) -> Json:
+        return await self._call("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    async def apply(self, path: str, body: Json) -> Json:
+        """Server-side apply, forced: these fields are ours."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._call("PATCH", path, query, body, APPLY_PATCH)
+
+    async def merge(self, path: str, body: Json) -> Json:
+        return await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE_PATCH)
+
+    async def delete(self, path: str, uid: str) -> None:
+        """Only the object with this uid; gone already is well."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._call("DELETE", path, None, body)
+        except (NotFound, Conflict):
+            return
+
+    async def items(self, path: str, *, label_selector: str = "") -> Sequence[Json]:
+        """A list's objects, from the API server's cache."""
+        query = {"resourceVersion": "0"}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        listed = await self.get(path, query)
+        items: list[Json] = listed.get("items") or []
+        return items
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                prepared = await self._client.param_serialize(
+                    method, path, query_params=list((query or {}).items()), header_params=headers,
+                    auth_settings=["BearerToken"],
+                )  # fmt: skip
+                response = await self._client.call_api(prepared[0], prepared[1], prepared[2], body=body)
+                data: bytes = await response.read()
+        except TimeoutError as error:
+            raise Unavailable(f"the API server did not answer {method} {path} in time") from error
+        except (aiohttp.ClientError, ssl.SSLError, OSError, ApiException) as error:
+            raise Unavailable(f"the API server is out of reach: {error}") from error
+        if response.status >= 400:
+            raise refusal(response.status, data, method, path)
+        answer: Json = orjson.loads(data)
+        return answer
+
+
+def refusal(status: int, data: bytes, method: str, path: str) -> AgentfleetError:
+    """The house's error for an API server's answer."""
+    try:
+        message = str(orjson.loads(data).get("message", ""))
+    except (orjson.JSONDecodeError, AttributeError):
+        message = data[:200].decode(errors="replace")
+    text = f"{method} {path}: {status} {message}"
+    if status == 404:
+        return NotFound("API object", path)
+    if status == 409:
+        return Conflict(text)
+    if status in (401, 403):
+        return Unauthorized(text)
+    if status in (400, 405, 413, 415, 422):
+        return InvalidInput(text)
+    return Unavailable(text)
+
+
+def service_account_namespace(default: str) -> str:
+    """The namespace of this pod; `default` outside a cluster."""
+    mounted = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return mounted.read_text().strip() if mounted.is_file() else default
