@@ -20,7 +20,7 @@ class FleetKeys:
 
     @property
     def config(self) -> str:
-        """Hash: version, term, body (JSON of FleetConfig)."""
+        """Hash: version, term, digest (SHA-1 of body), body (JSON of FleetConfig without version and term)."""
         return f"{self.tag}:config"
 
     @property
@@ -29,8 +29,13 @@ class FleetKeys:
         return f"{self.tag}:switches"
 
     @property
+    def changes(self) -> str:
+        """Pub/sub channel: `config`, `switches`. Every process follows it, so nothing frequent is said on it."""
+        return f"agentfleet:{self.fleet.install}/{self.fleet.namespace}:changes"
+
+    @property
     def signals(self) -> str:
-        """Pub/sub channel: `config`, `switches`, `pool/<name>` when a pool's counters changed."""
+        """Pub/sub channel: `pool/<name>` when a pool's counters changed; the autoscaler alone follows it."""
         return f"agentfleet:{self.fleet.install}/{self.fleet.namespace}:signals"
 
     @property
@@ -57,3 +62,98 @@ class PoolKeys:
     @property
     def tag(self) -> str:
         return f"{{p:{self.fleet.install}/{self.fleet.namespace}/{self.pool}}}"
+
+    @property
+    def workers(self) -> str:
+        """Hash: worker to `<last seen, ms> <revision>`."""
+        return f"{self.tag}:workers"
+
+    @property
+    def draining(self) -> str:
+        """Set of workers that claim nothing more."""
+        return f"{self.tag}:draining"
+
+    @property
+    def counters(self) -> str:
+        """Hash of totals that only grow, the virtual clock, and when the last signal went out."""
+        return f"{self.tag}:counters"
+
+    @property
+    def policy(self) -> str:
+        """Hash: fair-share weights and running caps, with the config version that they came from."""
+        return f"{self.tag}:policy"
+
+    @property
+    def share(self) -> str:
+        """Sorted set: tenants with waiting tasks, by virtual time."""
+        return f"{self.tag}:share"
+
+    @property
+    def virtual_times(self) -> str:
+        """Hash: tenants without waiting tasks, to the virtual time that they left with."""
+        return f"{self.tag}:vt"
+
+    @property
+    def heads(self) -> str:
+        """Sorted set: tenants with waiting tasks, by the time since which the oldest waits."""
+        return f"{self.tag}:heads"
+
+    @property
+    def waiting(self) -> str:
+        """Hash: tenant to its waiting tasks."""
+        return f"{self.tag}:waiting"
+
+    @property
+    def running(self) -> str:
+        """Hash: `t:<tenant>`, `y:<type>`, `w:<worker>` to running tasks."""
+        return f"{self.tag}:running"
+
+    @property
+    def expiry(self) -> str:
+        """Sorted set: every queued task, by when it expires."""
+        return f"{self.tag}:expiry"
+
+    @property
+    def parked(self) -> str:
+        """Sorted set: every parked task, by when it is due."""
+        return f"{self.tag}:parked"
+
+    @property
+    def leases(self) -> str:
+        """Sorted set: every running task, by when its lease ends."""
+        return f"{self.tag}:leases"
+
+    @property
+    def blocked(self) -> str:
+        """Sorted set: tenants that may not start, by until when."""
+        return f"{self.tag}:blocked"
+
+    @property
+    def bell(self) -> str:
+        """List of a few tokens: idle workers block on it."""
+        return f"{self.tag}:bell"
+
+    @property
+    def answers(self) -> str:
+        """Hash: worker to its last claim's number and what it got, for a claim that is sent twice."""
+        return f"{self.tag}:answers"
+
+    def task(self, task_id: str) -> str:
+        """Hash: the task, its journal in the fields `j:<step>`."""
+        return f"{self.tag}:t:{task_id.rpartition('.')[2]}"
+
+    def events(self, task_id: str) -> str:
+        """Stream: what followers of the task see."""
+        return f"{self.tag}:e:{task_id.rpartition('.')[2]}"
+
+    def lanes(self, tenant: str) -> str:
+        """Hash: `<priority>:<type>:<revision>` to the stream id of the first task that waits there."""
+        return f"{self.tag}:l:{tenant}"
+
+    def deferred(self, tenant: str) -> str:
+        """Set: the tenant's tasks that are parked until a time or until it is unblocked."""
+        return f"{self.tag}:d:{tenant}"
+
+    def stream(self, tenant: str, lane: str) -> str:
+        """Stream of a tenant's lane; one consumer group, `pool`."""
+        return f"{self.tag}:q:{tenant}:{lane}"
