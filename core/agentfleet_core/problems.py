@@ -1,7 +1,7 @@
 """PURE. Errors on the wire: RFC 9457 problem details, one table for every service and for the SDK.
 
-The coordinator answers with them, a task's `error` is one, and the SDK turns them back into the same error. An error
-that has no row here is a defect, answered as `internal-error` with nothing of its text.
+The coordinator answers with them, a task's `error` is one, and the SDK turns them back into the same error.
+An error that has no row here is a defect, answered as `internal-error` with nothing of its text.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,147 @@
+"""What the API answers, as frozen values. `cost` is an exact Decimal in USD."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+
+ENDED = frozenset({"succeeded", "partial", "failed", "dead", "cancelled"})
+"""States that a task never leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """One task of `submit_many`; what is left out follows the TaskType."""
+
+    type: str
+    input: Mapping[str, Any] = field(default_factory=dict)
+    pool: str | None = None
+    tier: str | None = None
+    priority: int | None = None
+    labels: Mapping[str, str] | None = None
+    mode: str | None = None
+    """`defer` (default): wait when the budget is spent; `reject`: refuse at once with BudgetExhausted."""
+    expires_after_seconds: int | None = None
+    idempotency_key: str | None = None
+    """The same key again is the same task; one is made up when left out."""
+
+    def body(self) -> dict[str, Any]:
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task as the API sees it."""
+
+    id: str
+    type: str
+    tenant: str
+    pool: str
+    tier: str
+    state: str
+    reason: str
+    attempt: int
+    failures: int
+    priority: int
+    labels: Mapping[str, str]
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    not_before: datetime | None
+    cost: Decimal
+    cost_nano_usd: int
+    limitations: tuple[str, ...]
+    error: Mapping[str, Any] | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @classmethod
+    def fields_of(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Constructor arguments from the API's JSON; fields that a newer server adds are left out."""
+        plain = ("id", "type", "tenant", "pool", "tier", "state", "reason", "attempt", "failures", "priority",
+                 "labels", "cost_nano_usd", "error")  # fmt: skip
+        return {name: data[name] for name in plain} | {
+            "submitted_at": datetime.fromisoformat(data["submitted_at"]),
+            "started_at": _time(data["started_at"]),
+            "ended_at": _time(data["ended_at"]),
+            "not_before": _time(data["not_before"]),
+            "cost": Decimal(data["cost_usd"]),
+            "limitations": tuple(data["limitations"]),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One journaled step of a task: a model response, a tool's result, or a handler's own step."""
+
+    name: str
+    kind: str
+    result: Any
+    cost: Decimal
+    tier: str | None
+    model: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            name=data["name"],
+            kind=data["kind"],
+            result=data["result"],
+            cost=Decimal(data["cost_usd"]),
+            tier=data["tier"],
+            model=data["model"],
+            started_at=_time(data["started_at"]),
+            ended_at=_time(data["ended_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a task came to; `output` is None until it has ended."""
+
+    id: str
+    state: str
+    output: Any
+    error: Mapping[str, Any] | None
+    limitations: tuple[str, ...]
+    """What the output lacks and why, a sentence each; of a `partial` task above all."""
+    cost: Decimal
+    cost_nano_usd: int
+    steps: tuple[Step, ...]
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            id=data["id"],
+            state=data["state"],
+            output=data["output"],
+            error=data["error"],
+            limitations=tuple(data["limitations"]),
+            cost=Decimal(data["cost_usd"]),
+            cost_nano_usd=data["cost_nano_usd"],
+            steps=tuple(Step.parse(step) for step in data["steps"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """Something that happened to a task: queued, started, step, delta, parked, retry, reset, ended."""
+
+    id: str
+    """Its place in the stream; `follow(after=…)` goes on behind it."""
+    type: str
+    attempt: int
+    data: Mapping[str, Any]
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
