@@ -1,0 +1,95 @@
+"""PURE. What the journal says of one step: a model response, a tool result, or a handler's `ctx.step`.
+
+A step's record is written before the next step starts and is read by every later attempt, by the coordinator
+(a result's steps) and by people. Fields may be added, never renamed: journals outlive releases.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from agentfleet_core.errors import InvalidInput
+
+
+class StepKind(StrEnum):
+    LLM = "llm"
+    """A model's response; `result` is the message as the provider gave it, without its usage."""
+    TOOL = "tool"
+    """A tool's result; `result` is {"content", "is_error"} as the model sees it."""
+    STEP = "step"
+    """A handler's `ctx.step` or a workflow's step; `result` is what the function returned."""
+    CUT = "cut"
+    """A call that was paid for and gave nothing: cut before its end, charged at its worst case; no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    kind: StepKind
+    name: str
+    result: Any
+    """Anything that JSON can say."""
+    started_ms: int
+    ended_ms: int
+    cost: int = 0
+    """Nano-USD."""
+    tier: str = ""
+    model: str = ""
+    usage: Mapping[str, Any] | None = None
+
+    def encode(self) -> bytes:
+        """JSON. Raises `InvalidInput` when the result is nothing that JSON can say."""
+        record: dict[str, Any] = {
+            "kind": self.kind,
+            "name": self.name,
+            "result": self.result,
+            "started_ms": self.started_ms,
+            "ended_ms": self.ended_ms,
+        }
+        if self.cost:
+            record["cost_nano_usd"] = self.cost
+        if self.tier:
+            record["tier"] = self.tier
+        if self.model:
+            record["model"] = self.model
+        if self.usage is not None:
+            record["usage"] = self.usage
+        return encode_json(record)
+
+
+def decode_step(value: bytes) -> StepRecord:
+    """Raises `InvalidInput` for what is no step record."""
+    try:
+        record = orjson.loads(value)
+        return StepRecord(
+            kind=StepKind(record["kind"]),
+            name=record["name"],
+            result=record["result"],
+            started_ms=record["started_ms"],
+            ended_ms=record["ended_ms"],
+            cost=record.get("cost_nano_usd", 0),
+            tier=record.get("tier", ""),
+            model=record.get("model", ""),
+            usage=record.get("usage"),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"not a step record: {value[:80]!r}") from error
+
+
+def encode_json(value: Any) -> bytes:
+    """What JSON, a dataclass, a pydantic model, a date, a UUID or an enum can say. Raises `InvalidInput`."""
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"{type(value).__name__} cannot be written as JSON: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    raise TypeError(f"a {type(value).__name__} inside")
