@@ -3,7 +3,8 @@
     AgentfleetError
     ├── InvalidInput            the caller must change something; says what
     │   ├── InvalidManifest     a resource that cannot be accepted
-    │   └── InvalidRequest      an API request or an SDK call
+    │   ├── InvalidRequest      an API request or an SDK call
+    │   └── CostUnknown         a model call that no price or bound covers: refused, never free
     ├── NotFound                a named thing does not exist
     ├── Conflict                the same key with another body, or a state that forbids it
     ├── Unauthorized            no key, or a wrong one
@@ -46,6 +47,10 @@ class InvalidManifest(InvalidInput):
 
 class InvalidRequest(InvalidInput):
     """A request whose body, query or header must change."""
+
+
+class CostUnknown(InvalidInput):
+    """What a model call costs, or may cost, cannot be told; `field` is the part of the request or price."""
 
 
 class NotFound(AgentfleetError):
