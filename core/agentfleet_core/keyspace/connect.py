@@ -1,7 +1,7 @@
 """How every process reaches Redis: bounded in time, reconnecting, its errors as ours.
 
-A client is made here and nowhere else, so that no command can hang for ever and every lost connection is tried
-again. Never `decode_responses`: payloads are bytes.
+A client is made here and nowhere else, so that no command can hang for ever and every lost connection is
+tried again. Never `decode_responses`: payloads are bytes.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ CONNECT_SECONDS = 2.0
 RETRIES = 3
 MAX_CONNECTIONS = 512
 
+_LOST = (RedisConnectionError, RedisTimeoutError)
 _OUT_OF_REACH = (
-    RedisConnectionError,
-    RedisTimeoutError,
+    *_LOST,
     OutOfMemoryError,
     ReadOnlyError,
     ClusterDownError,
@@ -51,8 +51,8 @@ def connect(
 ) -> Redis:
     """A client with a pool of connections. Nothing is sent before the first command.
 
-    A lost connection is tried again `retries` times with jittered backoff (some 0.3 s in all), so what is sent
-    must be safe to send twice.
+    A lost connection is tried again `retries` times with jittered backoff (some 0.3 s in all), so what is
+    sent must be safe to send twice.
     """
     return Redis.from_url(
         url,
@@ -62,11 +62,7 @@ def connect(
         socket_connect_timeout=min(CONNECT_SECONDS, command_seconds),
         socket_keepalive=True,
         max_connections=max_connections,
-        retry=Retry(
-            ExponentialWithJitterBackoff(base=0.02, cap=0.5),
-            retries,
-            (RedisConnectionError, RedisTimeoutError),
-        ),
+        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), retries, _LOST),
     )
 
 

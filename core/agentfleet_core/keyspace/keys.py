@@ -1,8 +1,8 @@
 """Every Redis key, in one place. Keys that one script touches share a hash tag.
 
-`{p:<install>/<namespace>/<pool>}` a pool, `{b:<install>/<namespace>/<tenant>}` a tenant's money and idempotency,
-`{f:<install>/<namespace>}` the fleet's config and switches. A script that finds keys while it runs builds them from
-the tag it was given, as the properties here do.
+`{p:<install>/<namespace>/<pool>}` a pool, `{b:<install>/<namespace>/<tenant>}` a tenant's money and
+idempotency, `{f:<install>/<namespace>}` the fleet's config and switches. A script that finds keys while it runs
+builds them from the tag it was given, as the properties here do.
 """
 
 from dataclasses import dataclass

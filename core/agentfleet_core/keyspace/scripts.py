@@ -1,7 +1,7 @@
 """The one Lua loader: a script is a `.lua` file beside its adapter, run by its hash.
 
-`--@include name` as a line of its own puts the file `name.lua` of the same package there, once. Scripts must be
-safe to send twice: a call whose answer was lost is sent again.
+`--@include name` as a line of its own puts the file `name.lua` of the same package there, once. Scripts must
+be safe to send twice: a call whose answer was lost is sent again.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ class Script:
         """Raises `Unavailable`, or `ResponseError` for what the script itself refuses."""
         with reaching_redis():
             try:
-                return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+                return await redis.evalsha(self.sha, len(keys), *keys, *args)
             except NoScriptError:
-                return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
+                return await redis.eval(self.source, len(keys), *keys, *args)
 
 
 @dataclass(frozen=True, slots=True)
