@@ -1,4 +1,4 @@
-"""PURE. A plan as the plain text that `agentfleet why pool/NAME` prints: the chain of numbers, each with its reason."""
+"""PURE. A plan as the text that `agentfleet why pool/NAME` prints: the chain of numbers, each with its reason."""
 
 import textwrap
 
@@ -15,8 +15,6 @@ def explain(plan: PoolPlan, *, width: int = WIDTH) -> str:
     words = max((len(note.reason) for note in plan.notes), default=1)
     for note in plan.notes:
         lines += _wrapped(f"{note.replicas:>{numbers},}  {note.reason:<{words}}  ", note.text, width)
-    if not plan.notes:
-        lines.append("  no work, and none is expected")
     for index, note in enumerate(plan.not_counted):
         label = "  not counted: " if index == 0 else " " * 15
         lines += _wrapped(label, f"{note.text} ({note.reason})", width)
@@ -25,9 +23,13 @@ def explain(plan: PoolPlan, *, width: int = WIDTH) -> str:
     return "\n".join(lines)
 
 
-def brief(note: Note) -> str:
-    """One line: `TargetWait: 1,840 waiting, …`."""
-    return f"{note.reason}: {note.text}"
+def headline(plan: PoolPlan) -> Note:
+    """The rule that set the number: the last one that left it as it is asked for, or as it is wanted."""
+    for number in (plan.replicas, plan.wanted):
+        for note in reversed(plan.notes):
+            if note.replicas == number:
+                return note
+    return plan.notes[-1]
 
 
 def _wrapped(label: str, text: str, width: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""PURE. `plan(snapshot) -> PoolPlan`: what the promise needs, the rules in their order, who goes. No client, no clock."""
+"""PURE. `plan(snapshot) -> PoolPlan`: what the promise needs, the rules in their order, who goes."""
 
 from agentfleet_core.planner.demand import demand
 from agentfleet_core.planner.policies import BOUNDS, HOLDS, OVERRIDES, follow
@@ -50,7 +50,7 @@ def _recommend(pool: PoolSnapshot) -> tuple[int, tuple[Note, ...]]:
             return note.replicas, (note,)
     need = demand(pool)
     number, notes = follow(BOUNDS, pool, need.replicas)
-    return number, ((need, *notes) if need.text else notes)
+    return number, (need, *notes)
 
 
 def _overridden(notes: tuple[Note, ...]) -> bool:

@@ -1,7 +1,7 @@
-"""PURE. The rules that turn what the promise needs into what is asked for, in their order: it reads as the policy.
+"""PURE. The rules that turn what the promise needs into what is asked for. Their order reads as the policy.
 
-Each rule takes the snapshot and the number so far, and leaves a `Note` when it changes or holds that number, else
-nothing. A rule never looks at another rule's note. A pinned or contested pool asks no further rule.
+Each rule takes the snapshot and the number so far, and leaves a `Note` when it changes or holds that number,
+else nothing. A rule never looks at another rule's note. A pinned or contested pool asks no further rule.
 """
 
 import math
@@ -11,7 +11,7 @@ from agentfleet_core.planner.reasons import Reason
 from agentfleet_core.planner.shrink import claiming
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.wording import count, dollars, seconds
-from agentfleet_core.planner.work import busy_workers, has_work, max_spend
+from agentfleet_core.planner.work import busy_workers, max_spend
 
 Rule = Callable[[PoolSnapshot, int], Note | None]
 
@@ -38,12 +38,6 @@ def paused(pool: PoolSnapshot, number: int) -> Note | None:
         return None
     what = pool.paused_by or f"pool/{pool.name}"
     return Note(Reason.PAUSED, claiming(pool), f"{what} is paused; the number stays until it is resumed")
-
-
-def first_task(pool: PoolSnapshot, number: int) -> Note | None:
-    if number > 0 or not has_work(pool):
-        return None
-    return Note(Reason.FIRST_TASK, 1, "a pool with work has at least one worker")
 
 
 def due_soon(pool: PoolSnapshot, number: int) -> Note | None:
@@ -135,14 +129,14 @@ def unready_worker_busy(pool: PoolSnapshot, number: int) -> Note | None:
     return Note(
         Reason.UNREADY_WORKER_BUSY,
         claiming(pool),
-        f"{worker.id} is not ready and holds {count(worker.held, 'task')}; an unready pod would be removed first",
+        f"{worker.id} is not ready and holds {count(worker.held, 'task')}; unready pods go first",
     )
 
 
 OVERRIDES: tuple[Rule, ...] = (pinned, contested, paused)
 """The first that speaks decides the number alone."""
 
-BOUNDS: tuple[Rule, ...] = (first_task, due_soon, max_replicas, spend_per_hour, min_replicas, idle_to_zero)
+BOUNDS: tuple[Rule, ...] = (due_soon, max_replicas, spend_per_hour, min_replicas, idle_to_zero)
 """From what the promise needs to what is recommended."""
 
 HOLDS: tuple[Rule, ...] = (stabilization, unknown_data, rollout_in_progress, unready_worker_busy)

@@ -1,4 +1,4 @@
-"""PURE. Every word by which the planner explains a number. The same word stands in status, event, metric and API."""
+"""PURE. Every word by which the planner explains a number: the same in status, event, metric and API."""
 
 from enum import StrEnum
 
@@ -7,15 +7,17 @@ class Reason(StrEnum):
     """A rule's name. A value surfaces in a pool's plan when its rule changed the number or held it."""
 
     TARGET_WAIT = "TargetWait"
-    """Surfaces when workers are wanted so that targetPercent of tasks start within targetWaitSeconds."""
+    """Surfaces when workers are wanted so that targetPercent of tasks start in targetWaitSeconds."""
     BURSTS_RECUR = "BurstsRecur"
-    """Surfaces when workers are held that the work of this moment does not need, since bursts keep coming back."""
+    """Surfaces when workers are held that the work of this moment does not need, since bursts recur."""
     WORK_AT_HAND = "WorkAtHand"
     """Surfaces when what waits and runs now needs more than the rate of arrivals would."""
     BACKLOG_PER_WORKER = "BacklogPerWorker"
     """Surfaces when no task has ended yet, so that no service time is known."""
     FIRST_TASK = "FirstTask"
     """Surfaces when a pool at zero has work."""
+    NO_WORK = "NoWork"
+    """Surfaces when no task waits, runs or is expected."""
     DUE_SOON = "DueSoon"
     """Surfaces when a pool at zero gets a worker ready for a task that will be due."""
     MAX_REPLICAS = "MaxReplicas"
@@ -35,9 +37,9 @@ class Reason(StrEnum):
     UNKNOWN_DATA = "UnknownData"
     """Surfaces when the queue could not be read: nothing shrinks on unknown data."""
     ROLLOUT_IN_PROGRESS = "RolloutInProgress"
-    """Surfaces when a lower number waits for a rollout: a ReplicaSet picks victims among its own pods only."""
+    """Surfaces when a lower number waits for a rollout: a ReplicaSet knows its own pods only."""
     UNREADY_WORKER_BUSY = "UnreadyWorkerBusy"
-    """Surfaces when a lower number waits for a busy worker to be ready: an unready pod would be removed first."""
+    """Surfaces when a lower number waits for a busy worker to be ready: unready pods go first."""
     DRAINING = "Draining"
     """Surfaces when a lower number waits for workers to finish what they hold."""
     REPLICAS_CONTESTED = "ReplicasContested"

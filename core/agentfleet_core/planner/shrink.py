@@ -1,8 +1,8 @@
 """PURE. Which workers go when fewer are wanted. A task in flight is never ended by scaling.
 
-A worker goes in two steps: it is told to claim nothing more (drained), and once it holds nothing it becomes a victim,
-and the number asked for falls by one. A drained worker is never called back: when more are wanted meanwhile, others
-are asked for, and the drained ones end beside them.
+A worker goes in two steps: it is told to claim nothing more (drained), and once it holds nothing it becomes a
+victim, and the number asked for falls by one. A drained worker is never called back: when more are wanted
+meanwhile, others are asked for, and the drained ones end beside them.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def claiming(pool: PoolSnapshot) -> int:
 
 
 def shrink(pool: PoolSnapshot, wanted: int, *, may_shrink: bool) -> Shrink:
-    """`wanted` is how many workers shall claim. `may_shrink` is false while a rule forbids to lower the number."""
+    """`wanted` is how many workers shall claim; `may_shrink` is false while a rule forbids to lower the number."""
     drained = [worker for worker in pool.workers if worker.draining]
     finishing = sum(worker.held > 0 for worker in drained)
     ceiling = max(pool.spec.scaling.max_replicas, pool.replicas, wanted)
