@@ -1,6 +1,5 @@
 """The simulator through the real SDK: what it answers, what it refuses, and what it bills."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -64,6 +63,14 @@ async def say(client: AsyncAnthropic, prompt: str, **options: Any) -> anthropic.
     )
 
 
+def text(message: anthropic.types.Message) -> str:
+    return "".join(block.text for block in message.content if block.type == "text")
+
+
+def tool_use(message: anthropic.types.Message) -> anthropic.types.ToolUseBlock:
+    return next(block for block in message.content if block.type == "tool_use")
+
+
 async def test_a_message_is_answered_and_billed_by_its_usage(rig: Rig) -> None:
     async with rig.client() as client:
         message = await say(client, "Where is order A-1001?")
@@ -109,7 +116,7 @@ async def test_a_stream_brings_every_event_type_and_adds_up_to_the_message(rig: 
         seen.extend([event.type async for event in stream])
         message = await stream.get_final_message()
     assert [block.type for block in message.content] == ["thinking", "text", "tool_use"]
-    assert message.content[2].input == {"order": "A-1"}  # type: ignore[union-attr] - asserted above
+    assert tool_use(message).input == {"order": "A-1"}
     assert message.stop_reason == "tool_use"
     assert message.usage.output_tokens_details is not None
     assert message.usage.output_tokens_details.thinking_tokens == 40
@@ -125,15 +132,14 @@ async def test_a_tool_is_called_and_its_result_read(rig: Rig) -> None:
     )
     async with rig.client() as client:
         first = await say(client, prompt, tools=[ORDER_TOOL])
-        use = first.content[0]
-        assert use.type == "tool_use"
-        messages = [
+        use = tool_use(first)
+        messages: list[Any] = [
             {"role": "user", "content": prompt},
             first.to_param(),
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "{}"}]},
         ]
         second = await say(client, prompt, tools=[ORDER_TOOL], messages=messages)
-        assert second.content[0].text == "It ships today."  # type: ignore[union-attr] - scripted text
+        assert text(second) == "It ships today."
         with pytest.raises(anthropic.BadRequestError, match="without `tool_result`"):
             await say(
                 client,
@@ -149,13 +155,13 @@ async def test_a_thinking_block_goes_back_only_to_its_model_and_conversation(rig
     async with rig.client() as client:
         first = await say(client, prompt, model="claude-sonnet-5-5", **options)
         assert [block.type for block in first.content] == ["thinking", "tool_use"]
-        result = {"type": "tool_result", "tool_use_id": first.content[1].id, "content": "{}"}  # type: ignore[union-attr] - a tool_use
-        turn = [first.to_param(), {"role": "user", "content": [result]}]
-        messages = [{"role": "user", "content": prompt}, *turn]
+        result = {"type": "tool_result", "tool_use_id": tool_use(first).id, "content": "{}"}
+        turn: list[Any] = [first.to_param(), {"role": "user", "content": [result]}]
+        messages: list[Any] = [{"role": "user", "content": prompt}, *turn]
         await say(client, prompt, model="claude-sonnet-5-5", messages=messages, **options)
         with pytest.raises(anthropic.BadRequestError, match="Invalid `signature`"):
             await say(client, prompt, model=HAIKU, messages=messages, **options)
-        elsewhere = [{"role": "user", "content": f"Another question. {prompt}"}, *turn]
+        elsewhere: list[Any] = [{"role": "user", "content": f"Another question. {prompt}"}, *turn]
         with pytest.raises(anthropic.BadRequestError, match="Invalid `signature`"):
             await say(client, prompt, model="claude-sonnet-5-5", messages=elsewhere, **options)
 
@@ -207,7 +213,7 @@ async def test_a_scripted_fault_strikes_once_then_the_answer_comes(
         assert caught.value.request_id is not None
         if fault in ("429", "529"):
             assert caught.value.response.headers["retry-after"] == "2.5"
-        assert (await say(client, prompt)).content[0].text == "Fine."  # type: ignore[union-attr] - scripted
+        assert text(await say(client, prompt)) == "Fine."
 
 
 async def test_a_stream_that_breaks_is_billed_for_what_was_produced(rig: Rig) -> None:
@@ -295,7 +301,7 @@ async def test_an_answer_fits_the_schema_that_was_asked_for(rig: Rig) -> None:
         message = await say(
             client, "Decide.", output_config={"format": {"type": "json_schema", "schema": schema}}
         )
-    assert json.loads(message.content[0].text) == {"decision": "refund", "amount": 1}  # type: ignore[union-attr] - text
+    assert json.loads(text(message)) == {"decision": "refund", "amount": 1}
 
 
 async def test_a_rate_limit_says_when_there_is_room(rig: Rig) -> None:
