@@ -3,6 +3,10 @@
 The operator (or local mode) compiles and publishes it; coordinators and workers follow it.
 """
 
+import hashlib
+
+from pydantic import Field
+
 from agentfleet_core.api.v1alpha1 import (
     AgentPoolSpec,
     ModelTierSpec,
@@ -10,13 +14,14 @@ from agentfleet_core.api.v1alpha1 import (
     TaskTypeSpec,
     TenantBudgetSpec,
 )
-from pydantic import Field
 
 
 class CompiledPool(Resource):
     spec: AgentPoolSpec
     revision: str
     """Hash of the worker's pod template; stamped on tasks as they are admitted."""
+    deleting: bool = False
+    """The AgentPool was deleted: what its workers hold goes on, nothing new is admitted."""
 
 
 class CompiledTenant(Resource):
@@ -41,3 +46,9 @@ class FleetConfig(Resource):
     """By tenant, not by the TenantBudget's name."""
     tiers: dict[str, ModelTierSpec] = Field(default_factory=dict)
     admin_key_hashes: list[str] = Field(default_factory=list)
+    """SHA-256, hex, of each key that may see and steer the whole fleet."""
+
+
+def key_hash(key: bytes) -> str:
+    """How an API key stands in the config: keys are long and random, so a plain digest cannot be reversed."""
+    return hashlib.sha256(key).hexdigest()

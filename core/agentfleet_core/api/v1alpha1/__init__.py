@@ -9,6 +9,19 @@ from agentfleet_core.api.v1alpha1.tenant_budget import Period, TenantBudget, Ten
 AnyResource = AgentPool | TaskType | TenantBudget | ModelTier
 
 __all__ = [
-    "API_VERSION", "GROUP", "VERSION", "AgentPool", "AgentPoolSpec", "AnyResource", "Lane", "ModelTier",
-    "ModelTierSpec", "Period", "Resource", "TaskType", "TaskTypeSpec", "TenantBudget", "TenantBudgetSpec",
+    "API_VERSION",
+    "GROUP",
+    "VERSION",
+    "AgentPool",
+    "AgentPoolSpec",
+    "AnyResource",
+    "Lane",
+    "ModelTier",
+    "ModelTierSpec",
+    "Period",
+    "Resource",
+    "TaskType",
+    "TaskTypeSpec",
+    "TenantBudget",
+    "TenantBudgetSpec",
 ]

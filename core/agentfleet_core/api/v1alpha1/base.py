@@ -1,18 +1,21 @@
 """What the four kinds have in common: camelCase on the wire, frozen, no unknown fields."""
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 GROUP = "agentfleet.dev"
 VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+API_VERSION: Final = "agentfleet.dev/v1alpha1"
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 """A name usable as a label, a host and a part of a Redis key."""
 
-Usd = Annotated[str, Field(pattern=r"^[0-9]{1,7}(\.[0-9]{1,9})?$", max_length=17)]
+Usd = Annotated[
+    str,
+    Field(pattern=r"^(([0-9]{1,6}|[0-8][0-9]{6})(\.[0-9]{1,9})?|9000000(\.0{1,9})?)$", max_length=17),
+]
 """A decimal string in USD, at most 9,000,000: integers in Lua are exact to 2^53 nano-USD."""
 
 
@@ -20,7 +23,11 @@ class Resource(BaseModel):
     """The base of every part of a manifest."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -44,5 +51,24 @@ class ObjectMeta(Resource):
     generation: int = 0
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+    creation_timestamp: str = ""
     deletion_timestamp: str | None = None
     resource_version: str = ""
+
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class Condition(Resource):
+    """One observation, in the standard form of Kubernetes; types and reasons are in api/conditions.py."""
+
+    type: str = Field(min_length=1, max_length=316)
+    status: ConditionStatus
+    reason: str = Field(min_length=1, max_length=1_024)
+    """A word, for programs."""
+    message: str = Field("", max_length=32_768)
+    """A sentence, for people."""
+    observed_generation: int = Field(0, ge=0)
+    """The `metadata.generation` that was looked at."""
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When the status last changed."""

@@ -1,0 +1,36 @@
+"""PURE. Whether a user's JSON Schema can be used: it is one, and it refers to nothing outside itself."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema_rs
+
+REFERENCES = ("$ref", "$dynamicRef")
+
+
+def schema_problem(schema: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(path below the schema, sentence) of the first thing wrong, or None."""
+    for path, reference in _references(schema, ""):
+        if not (isinstance(reference, str) and reference.startswith("#")):
+            return path, f"refers to {reference!r}; a schema may refer only to itself: begin with #"
+    try:
+        jsonschema_rs.meta.validate(dict(schema))
+        jsonschema_rs.validator_for(dict(schema))
+    except jsonschema_rs.ValidationError as error:
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
+        return path, f"is no JSON Schema: {error.message}"
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
+        return "", f"cannot be used as a JSON Schema: {error}"
+    return None
+
+
+def _references(node: object, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key in REFERENCES:
+                yield f"{path}.{key}", value
+            elif key not in {"const", "enum", "default", "examples"}:
+                yield from _references(value, f"{path}.{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _references(value, f"{path}[{index}]")

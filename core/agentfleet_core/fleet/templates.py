@@ -1,0 +1,27 @@
+"""PURE. Whether a prompt's `{{ … }}` places can be filled from the task's input."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+FIELD = re.compile(r"^\s*input((?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*$")
+
+
+def template_problems(text: str, input_schema: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each place that names no field of the input, as far as the schema lists its fields."""
+    for place in PLACE.finditer(text):
+        match = FIELD.match(place[1])
+        if match is None:
+            yield f"{place[0]} is no field of the input; write {{{{ input.NAME }}}}"
+            continue
+        node: object = input_schema
+        for name in match[1].split(".")[1:]:
+            fields = node.get("properties") if isinstance(node, Mapping) else None
+            if not isinstance(fields, Mapping) or not fields:
+                break
+            if name not in fields:
+                listed = ", ".join(sorted(fields))
+                yield f"{place[0]} names no field of inputSchema; there is {listed}"
+                break
+            node = fields[name]

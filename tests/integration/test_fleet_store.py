@@ -1,0 +1,202 @@
+"""The fleet config and the switches in a real Redis: one leader writes, everybody follows within a second."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from agentfleet_cli.local.redis_server import RedisServer, redis_server
+from agentfleet_core.api.v1alpha1 import AgentPoolSpec, TenantBudgetSpec
+from agentfleet_core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConfig
+from agentfleet_core.fleet.store import (
+    UNKNOWN,
+    ConfigFollower,
+    publish,
+    read_config,
+    set_pause,
+    switches,
+)
+from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.settings import FleetId
+
+
+@pytest.fixture
+async def client(redis: RedisServer) -> AsyncIterator[Redis]:
+    client = connect(redis.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def keys(fleet_id: FleetId) -> FleetKeys:
+    return FleetKeys(fleet_id)
+
+
+def config(keys: FleetKeys, concurrency: int = 4, *, paused: bool = False) -> FleetConfig:
+    spec = AgentPoolSpec(concurrency=concurrency, paused=paused)
+    tenant = CompiledTenant(budget="acme", spec=TenantBudgetSpec(tenant="acme"))
+    return FleetConfig(
+        install=keys.fleet.install,
+        namespace=keys.fleet.namespace,
+        pools={"p": CompiledPool(spec=spec, revision="r1")},
+        tenants={"acme": tenant},
+    )
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """For what has no event: the passing of time, and a log line."""
+    while not holds():  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0.01)
+
+
+async def test_the_version_grows_with_the_content_and_with_nothing_else(
+    client: Redis, keys: FleetKeys
+) -> None:
+    assert [await publish(client, keys, config(keys), 1) for _ in range(3)] == [1, 1, 1]
+    assert await publish(client, keys, config(keys, 5), 1) == 2
+    assert await publish(client, keys, config(keys, 5), 2) == 2
+    read = await read_config(client, keys)
+    assert (read.version, read.term, read.pools["p"].spec.concurrency) == (2, 2, 5)
+
+
+async def test_a_deposed_leaders_write_is_refused_and_changes_nothing(client: Redis, keys: FleetKeys) -> None:
+    await publish(client, keys, config(keys, 4), 7)
+    for late in (config(keys, 4), config(keys, 9)):
+        with pytest.raises(Conflict, match="term 6 is over: term 7"):
+            await publish(client, keys, late, 6)
+    assert (await read_config(client, keys)).pools["p"].spec.concurrency == 4
+
+
+async def test_before_the_first_publish_there_is_nothing_to_read(client: Redis, keys: FleetKeys) -> None:
+    with pytest.raises(NotFound):
+        await read_config(client, keys)
+    async with ConfigFollower(client, keys) as follower:
+        assert (follower.config.version, follower.fresh) == (0, True)
+
+
+async def test_a_follower_sees_each_change_as_it_comes(client: Redis, keys: FleetKeys) -> None:
+    async with ConfigFollower(client, keys) as follower, asyncio.timeout(5):
+        seen = follower.changes()
+        assert (await anext(seen)).version == 0
+        for version in (1, 2, 3):
+            await publish(client, keys, config(keys, version), 1)
+            assert (await anext(seen)).version == version
+            assert follower.config.pools["p"].spec.concurrency == version
+
+
+async def test_a_follower_catches_up_when_its_signal_was_lost(client: Redis, keys: FleetKeys) -> None:
+    elsewhere = FleetKeys(FleetId(keys.fleet.install, "elsewhere"))
+    async with ConfigFollower(client, keys, check_seconds=0.02) as follower, asyncio.timeout(5):
+        seen = follower.changes()
+        await anext(seen)
+        deaf = FleetKeysWithChannel(keys, elsewhere.changes)
+        await publish(client, deaf, config(keys), 1)
+        assert (await anext(seen)).version == 1
+
+
+class FleetKeysWithChannel(FleetKeys):
+    """The same keys, but changes are told where nobody listens."""
+
+    def __init__(self, keys: FleetKeys, channel: str) -> None:
+        super().__init__(keys.fleet)
+        object.__setattr__(self, "_channel", channel)
+
+    @property
+    def changes(self) -> str:
+        return str(object.__getattribute__(self, "_channel"))
+
+
+async def test_fields_of_a_newer_publisher_are_ignored(client: Redis, keys: FleetKeys) -> None:
+    await publish(client, keys, config(keys), 1)
+    body = await client.hget(keys.config, "body")
+    assert isinstance(body, bytes)
+    newer = body.replace(b'"concurrency":4', b'"concurrency":4,"fromTheFuture":{"a":1}')
+    await client.hset(keys.config, mapping={"body": newer, "digest": b"other", "version": 2})
+    async with ConfigFollower(client, keys) as follower:
+        assert follower.config.version == 2
+
+
+async def test_a_config_that_cannot_be_read_leaves_the_former_one(
+    client: Redis, keys: FleetKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ConfigFollower(client, keys, check_seconds=0.02) as follower, asyncio.timeout(5):
+        seen = follower.changes()
+        await anext(seen)
+        await publish(client, keys, config(keys), 1)
+        await anext(seen)
+        await client.hset(keys.config, mapping={"body": b'{"install": 1}', "digest": b"other", "version": 2})
+        await until(lambda: "cannot be read, the former one stays" in caplog.text)
+        assert follower.config.version == 1
+        assert follower.fresh
+
+
+async def test_pause_and_resume_reach_a_follower_and_name_what_is_paused(
+    client: Redis, keys: FleetKeys
+) -> None:
+    await publish(client, keys, config(keys), 1)
+    async with ConfigFollower(client, keys) as follower, asyncio.timeout(5):
+        seen = follower.changes()
+        await anext(seen)
+        for target, hit, missed in [
+            ("fleet", {}, None),
+            ("pool/p", {"pool": "p"}, {"pool": "q"}),
+            ("tenant/acme", {"tenant": "acme"}, {"tenant": "globex"}),
+            ("task-type/refund", {"task_type": "refund"}, {"task_type": "other"}),
+        ]:
+            assert await set_pause(client, keys, target, True, by="ana") is True
+            await anext(seen)
+            assert follower.paused(**hit) == target
+            assert missed is None or follower.paused(**missed) is None
+            assert (await switches(client, keys))[target].by == "ana"
+            assert await set_pause(client, keys, target, False, by="ben") is True
+            await anext(seen)
+            assert follower.paused(pool="p", tenant="acme", task_type="refund") is None
+
+
+async def test_the_first_pause_keeps_its_name_until_it_is_lifted(client: Redis, keys: FleetKeys) -> None:
+    assert await set_pause(client, keys, "pool/p", True, by='ana "the \\ careful" ü') is True
+    assert await set_pause(client, keys, "pool/p", True, by="ben") is False
+    (switch,) = (await switches(client, keys)).values()
+    assert switch.by == 'ana "the \\ careful" ü'
+    seconds, _ = await client.time()
+    assert abs(switch.at_ms / 1000 - seconds) < 60
+    assert await set_pause(client, keys, "pool/p", False, by="ben") is True
+    assert await set_pause(client, keys, "pool/p", False, by="ben") is False
+
+
+async def test_a_pause_in_the_manifest_counts_like_a_switch(client: Redis, keys: FleetKeys) -> None:
+    await publish(client, keys, config(keys, paused=True), 1)
+    async with ConfigFollower(client, keys) as follower:
+        assert follower.paused(pool="p") == "pool/p"
+        assert follower.paused(tenant="acme") is None
+
+
+@pytest.mark.parametrize("target", ["", "pool", "pool/", "worker/x", "fleet/x"])
+async def test_an_unknown_target_is_refused(client: Redis, keys: FleetKeys, target: str) -> None:
+    with pytest.raises(InvalidInput, match="write fleet, pool/NAME"):
+        await set_pause(client, keys, target, True, by="ana")
+
+
+async def test_silence_counts_as_paused_until_redis_is_heard_again(keys: FleetKeys) -> None:
+    with redis_server(append_only=False) as server:
+        client = connect(server.url, command_seconds=0.5, retries=0)
+        async with ConfigFollower(client, keys, check_seconds=0.02, silence_seconds=0.3) as follower:
+            assert follower.paused(pool="p") is None
+            await client.client_pause(700)
+            async with asyncio.timeout(5):
+                await until(lambda: follower.paused(pool="p") is not None)
+                assert follower.paused(pool="p") == UNKNOWN
+                await until(lambda: follower.paused(pool="p") is None)
+        await client.aclose()
+
+
+async def test_without_redis_nothing_starts_and_the_error_says_so(keys: FleetKeys) -> None:
+    client = connect("redis://127.0.0.1:1/0", retries=0)
+    with pytest.raises(Unavailable):
+        await ConfigFollower(client, keys).start()
+    with pytest.raises(Unavailable):
+        await publish(client, keys, config(keys), 1)
+    await client.aclose()
