@@ -1,7 +1,8 @@
 """PURE. Who may lead, decided from one look at the Lease.
 
-As in client-go, a holder's time is judged by this process's own monotonic clock, from the moment a renewal was first
-seen: clocks of different machines are never compared. `transitions` is the term that guards what a leader publishes.
+As in client-go, a holder's time is judged by this process's own monotonic clock, from the moment a renewal
+was first seen: clocks of different machines are never compared. `transitions` is the term that guards what a
+leader publishes.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """A holder stops `renew_deadline_seconds` after its last renewal, before others may start at `lease_seconds`."""
+    """A holder stops `renew_deadline_seconds` after its last renewal, before others may start at
+    `lease_seconds`.
+    """
 
     lease_seconds: float = 15.0
     renew_deadline_seconds: float = 10.0
@@ -37,7 +40,9 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The Lease as last read; `record` None: there is none. `first_seen_seconds`: when this renewal first appeared."""
+    """The Lease as last read; `record` None: there is none. `first_seen_seconds`: when this renewal first
+    appeared.
+    """
 
     record: LeaseRecord | None
     first_seen_seconds: float

@@ -1,7 +1,7 @@
 """The API server, as the operator speaks to it: the official client's asyncio side, raw objects in and out.
 
-The client's own models are not used: decoding one Deployment into them costs more than the rest of a wake. Nothing
-here retries; whoever calls knows what another attempt is worth.
+The client's own models are not used: decoding one Deployment into them costs more than the rest of a wake.
+Nothing here retries; whoever calls knows what another attempt is worth.
 """
 
 import asyncio
@@ -13,10 +13,18 @@ from typing import Any
 
 import aiohttp
 import orjson
-from agentfleet_core.errors import AgentfleetError, Conflict, InvalidInput, NotFound, Unauthorized, Unavailable
 from kubernetes.aio import client as kubernetes
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client.exceptions import ApiException
+
+from agentfleet_core.errors import (
+    AgentfleetError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 
 Json = dict[str, Any]
 
@@ -26,17 +34,21 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 CONNECTIONS = 16
-"""Calls in flight: enough to keep an API server busy, few enough that a burst does not pay for TLS a hundred times."""
+"""Calls in flight: enough to keep an API server busy, few enough that a burst does not pay for TLS a hundred
+times.
+"""
 KEEP_ALIVE_SECONDS = 600.0
 
 
 async def load_configuration() -> "kubernetes.Configuration":
     """The pod's service account where there is one, else KUBECONFIG."""
     configuration = kubernetes.Configuration()
+    # The client's configuration module has no types.
+    config: Any = kubernetes_config
     if os.environ.get("KUBERNETES_SERVICE_HOST") and "KUBECONFIG" not in os.environ:
-        kubernetes_config.load_incluster_config(configuration)
+        config.load_incluster_config(configuration)
     else:
-        await kubernetes_config.load_kube_config(client_configuration=configuration)
+        await config.load_kube_config(client_configuration=configuration)
     return configuration
 
 

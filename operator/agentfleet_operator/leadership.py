@@ -1,8 +1,8 @@
-"""One leader at a time, by a Lease: a small loop of our own, since the client library's own election cannot create a
-Lease, dies of a refused connection and does not watch its work.
+"""One leader at a time, by a Lease: a small loop of our own, since the client library's own election cannot
+create a Lease, dies of a refused connection and does not watch its work.
 
-Every call is bounded by the time that is left. Whoever loses the Lease raises `LeadershipLost`, and its process ends:
-nothing here tries to lead again.
+Every call is bounded by the time that is left. Whoever loses the Lease raises `LeadershipLost`, and its
+process ends: nothing here tries to lead again.
 """
 
 import asyncio
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class Leases(Protocol):
-    """The one Lease, as kept by the API server. Raises `Conflict` where another wrote first, else `Unavailable`."""
+    """The one Lease, as kept by the API server. Raises `Conflict` where another wrote first, else
+    `Unavailable`.
+    """
 
     async def read(self) -> LeaseRecord | None: ...
 
@@ -41,10 +43,17 @@ class Leases(Protocol):
 
 
 class Leadership:
-    """`await acquire()`, then `hold()` beside the leader's work until it raises; `release()` on a graceful stop."""
+    """`await acquire()`, then `hold()` beside the leader's work until it raises; `release()` on a graceful
+    stop.
+    """
 
     def __init__(
-        self, leases: Leases, identity: str, timings: Timings, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        leases: Leases,
+        identity: str,
+        timings: Timings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.identity = identity
         self._leases = leases
@@ -81,7 +90,9 @@ class Leadership:
         return self.term
 
     async def hold(self) -> None:
-        """Renew for ever. Raises `LeadershipLost` when the renew deadline passes or another process holds the Lease."""
+        """Renew for ever. Raises `LeadershipLost` when the renew deadline passes or another process holds the
+        Lease.
+        """
         while True:
             await asyncio.sleep(self._timings.retry_seconds)
             await self._renew_in_time()
@@ -139,7 +150,9 @@ class Leadership:
             record = await self._leases.read()
             if record is None or record.holder != self.identity:
                 self._held = None
-                raise LeadershipLost(f"the Lease is held by {record.holder if record else 'nobody'}") from None
+                raise LeadershipLost(
+                    f"the Lease is held by {record.holder if record else 'nobody'}"
+                ) from None
             self._held = record
             self._held = await self._write(Decision(Move.RENEW, record.transitions))
         self._renewed_seconds = asked_seconds

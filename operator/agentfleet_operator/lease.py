@@ -9,7 +9,9 @@ from agentfleet_operator.kube import Json, KubeApi
 
 
 class KubeLease:
-    """Implements `leadership.Leases`. Give it a KubeApi of its own, so that no burst of writes delays a renewal."""
+    """Implements `leadership.Leases`. Give it a KubeApi of its own, so that no burst of writes delays a
+    renewal.
+    """
 
     def __init__(self, api: KubeApi, namespace: str, name: str) -> None:
         self._api = api

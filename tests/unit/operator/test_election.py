@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from agentfleet_core.errors import Conflict, LeadershipLost, Unavailable
 from agentfleet_operator.election import (
     Decision,

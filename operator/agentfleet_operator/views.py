@@ -1,0 +1,202 @@
+"""PURE. What the operator keeps of the objects it watches, and how it reads them out of the API server's
+JSON.
+
+The objects themselves are dropped: a thousand Deployments with their managed fields would be most of the
+memory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from agentfleet_core.api.v1alpha1 import AgentPool, AnyResource, ModelTier, TaskType, TenantBudget
+
+POOL_LABEL = "agentfleet.dev/pool"
+REVISION_LABEL = "agentfleet.dev/revision"
+DRAIN_FINALIZER = "agentfleet.dev/drain"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+
+KINDS: Mapping[str, type[AgentPool | TaskType | TenantBudget | ModelTier]] = {
+    "AgentPool": AgentPool,
+    "TaskType": TaskType,
+    "TenantBudget": TenantBudget,
+    "ModelTier": ModelTier,
+}
+PLURALS: Mapping[str, str] = {
+    "AgentPool": "agentpools",
+    "TaskType": "tasktypes",
+    "TenantBudget": "tenantbudgets",
+    "ModelTier": "modeltiers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceView:
+    """One object of our four kinds."""
+
+    kind: str
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    version: int
+    """The resource version, as a number: later is larger."""
+    resource: AnyResource | None
+    """None when it was stored by an older schema and no longer reads; `problem` says why."""
+    problem: str
+    status: Mapping[str, Any]
+    finalizers: tuple[str, ...]
+    deleting_since: datetime | None
+
+    def same_spec(self, other: "ResourceView | None") -> bool:
+        """Whether nothing but status, labels or managed fields differs."""
+        return (
+            other is not None
+            and self.uid == other.uid
+            and self.generation == other.generation
+            and (self.deleting_since is None) == (other.deleting_since is None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    name: str
+    pool: str
+    revision: str
+    uid: str
+    version: int
+    generation: int
+    replicas: int
+    ready: int
+    rolling: bool
+    """Its own pods are not all of its newest template yet."""
+    replicas_manager: str
+    """Who else writes spec.replicas; empty when nobody does."""
+    replicas_written: datetime | None
+    """When they did so last."""
+    content: bytes
+    """JSON of what the operator declares in it: labels, owners, spec."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    name: str
+    pool: str
+    revision: str
+    version: int
+    ready: bool
+    ending: bool
+    deletion_cost: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretView:
+    name: str
+    version: int
+
+
+@dataclass(slots=True)
+class Seen:
+    """Objects of one namespace by name."""
+
+    resources: dict[tuple[str, str], ResourceView] = field(default_factory=dict)
+    deployments: dict[str, DeploymentView] = field(default_factory=dict)
+    pods: dict[str, PodView] = field(default_factory=dict)
+    secrets: dict[str, SecretView] = field(default_factory=dict)
+
+
+def resource_view(kind: str, body: Mapping[str, Any]) -> ResourceView:
+    metadata = body["metadata"]
+    problem, resource = "", None
+    try:
+        declared = {
+            "apiVersion": body["apiVersion"],
+            "kind": kind,
+            "metadata": metadata,
+            "spec": body["spec"],
+        }
+        resource = KINDS[kind].model_validate(declared, extra="ignore")
+    except (ValidationError, KeyError) as error:
+        problem = str(error)
+    return ResourceView(
+        kind=kind,
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        version=int(metadata["resourceVersion"]),
+        resource=resource,
+        problem=problem,
+        status=body.get("status") or {},
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        deleting_since=moment(metadata.get("deletionTimestamp")),
+    )
+
+
+def deployment_view(body: Mapping[str, Any], manager: str) -> DeploymentView | None:
+    """None for a Deployment that belongs to no pool."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    labels = metadata.get("labels") or {}
+    pool, revision = labels.get(POOL_LABEL), labels.get(REVISION_LABEL)
+    if not pool or not revision:
+        return None
+    replicas = spec.get("replicas", 1)
+    other, written = replicas_manager(metadata.get("managedFields") or (), manager)
+    declared = {"labels": labels, "ownerReferences": metadata.get("ownerReferences"), "spec": spec}
+    observed = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+    return DeploymentView(
+        name=metadata["name"],
+        pool=pool,
+        revision=revision,
+        uid=metadata["uid"],
+        version=int(metadata["resourceVersion"]),
+        generation=metadata.get("generation", 0),
+        replicas=replicas,
+        ready=min(status.get("readyReplicas", 0), replicas),
+        rolling=observed and status.get("updatedReplicas", 0) < status.get("replicas", 0),
+        replicas_manager=other,
+        replicas_written=written,
+        content=orjson.dumps(declared),
+        deleting=bool(metadata.get("deletionTimestamp")),
+    )
+
+
+def pod_view(body: Mapping[str, Any]) -> PodView | None:
+    """None for a pod that belongs to no pool, or that has ended."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    labels = metadata.get("labels") or {}
+    pool = labels.get(POOL_LABEL)
+    if not pool or status.get("phase") in ("Succeeded", "Failed"):
+        return None
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())
+    return PodView(
+        name=metadata["name"],
+        pool=pool,
+        revision=labels.get(REVISION_LABEL, ""),
+        version=int(metadata["resourceVersion"]),
+        ready=ready,
+        ending=bool(metadata.get("deletionTimestamp")),
+        deletion_cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
+    )
+
+
+def secret_view(body: Mapping[str, Any]) -> SecretView:
+    return SecretView(body["metadata"]["name"], int(body["metadata"]["resourceVersion"]))
+
+
+def replicas_manager(managed_fields: Any, manager: str) -> tuple[str, datetime | None]:
+    """Who besides `manager` owns spec.replicas, and when they wrote last."""
+    for entry in managed_fields:
+        owned = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+        if entry.get("manager") != manager and "f:replicas" in owned:
+            return str(entry.get("manager") or "unknown"), moment(entry.get("time"))
+    return "", None
+
+
+def moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
