@@ -53,6 +53,16 @@ class TenantKeys:
     def tag(self) -> str:
         return f"{{b:{self.fleet.install}/{self.fleet.namespace}/{self.tenant}}}"
 
+    @property
+    def index(self) -> str:
+        """Sorted set: the tenant's task ids by admission time, in microseconds."""
+        return f"{self.tag}:tasks"
+
+    @property
+    def idempotency_prefix(self) -> str:
+        """Of a string per idempotency key's digest: the body's digest and the task id."""
+        return f"{self.tag}:i:"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolKeys:
