@@ -1,0 +1,1 @@
+"""Below the SDKs: the one transport that every paid call passes."""
