@@ -100,8 +100,12 @@ class Ledger(Protocol):
         """The request leaves now: from here the hold is charged if its lease ends. False: it is gone, do not send."""
         ...
 
-    async def settle(self, hold: Hold, cost: int) -> Settled:
-        """Replace the hold by the real cost, once, however often called; `overrun` where cost exceeds the hold."""
+    async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:
+        """Replace the hold by the real cost, once, however often called; `overrun` where cost exceeds the hold.
+
+        `unconfirmed`: the provider's word is missing (a stream was cut), so `cost` is the hold's amount; a later
+        settle with the real cost corrects it.
+        """
         ...
 
     async def release(self, hold: Hold) -> None:

@@ -63,6 +63,24 @@ class TenantKeys:
         """Of a string per idempotency key's digest: the body's digest and the task id."""
         return f"{self.tag}:i:"
 
+    @property
+    def leases(self) -> str:
+        """Sorted set: each open hold's id by when its lease ends, in milliseconds."""
+        return f"{self.tag}:leases"
+
+    def hold(self, hold_id: str) -> str:
+        """String `state|amount|window,window`; outlives the hold as a tombstone."""
+        return f"{self.tag}:hold:{hold_id}"
+
+    def limit(self, window: str) -> str:
+        """Hash of one limit in one window (`<limit>:<start>`): spent, held, unconfirmed."""
+        return f"{self.tag}:limit:{window}"
+
+    @property
+    def room(self) -> str:
+        """Pub/sub channel that rings when a settle, release or sweep made room."""
+        return f"agentfleet:{self.fleet.install}/{self.fleet.namespace}:room:{self.tenant}"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolKeys:

@@ -72,8 +72,15 @@ def load_script(package: str, name: str) -> Script:
 
 async def run_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     """Run several in one round trip, in order. The first error of a call is raised when all have run."""
-    if len(calls) == 1:
-        return [await calls[0].script.run(redis, calls[0].keys, calls[0].args)]
+    replies = await run_each(redis, calls)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+async def run_each(redis: Redis, calls: Sequence[Call]) -> list[Any]:
+    """As `run_all`, with what a script itself refuses in its place among the replies, not raised."""
     with reaching_redis():
         replies = await _pipelined(redis, calls, "EVALSHA")
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -81,9 +88,6 @@ async def run_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
             again = await _pipelined(redis, [calls[index] for index in unknown], "EVAL")
             for index, reply in zip(unknown, again, strict=True):
                 replies[index] = reply
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
     return replies
 
 
