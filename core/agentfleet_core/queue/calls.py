@@ -1,0 +1,121 @@
+"""A pool's operations as script calls: what goes to Redis, without sending it.
+
+So that one round trip can carry several: a batch of journal entries, settlements and the next claim, or the
+submits of several pools.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from agentfleet_core.errors import InvalidInput
+from agentfleet_core.keyspace.keys import FleetKeys, PoolKeys
+from agentfleet_core.keyspace.scripts import Arg, Call, load_script
+from agentfleet_core.queue.envelope import Envelope, Event, JournalEntry, Settlement
+from agentfleet_core.queue.ids import minted_ms
+from agentfleet_core.queue.policy import PoolPolicy
+from agentfleet_core.queue.records import (
+    MAX_EVENT_BYTES,
+    MAX_OUTPUT_BYTES,
+    MAX_STEP_BYTES,
+    bounded,
+    encode_envelope,
+    encode_limitations,
+    one_line,
+)
+from agentfleet_core.settings import FleetId
+
+RETENTION_SECONDS = 86_400
+"""How long an ended task can be read. An id is admitted only in the first 95 % of this after its minting."""
+
+
+class PoolCalls:
+    """Raises `InvalidInput` for ids of another pool and for what is over its size limit; nothing is sent then."""
+
+    def __init__(self, fleet_id: FleetId, pool: str, *, retention_seconds: int = RETENTION_SECONDS) -> None:
+        self.pool = pool
+        self.keys = PoolKeys(fleet_id, pool)
+        self._tag = (self.keys.tag,)
+        self._common: tuple[Arg, ...] = (FleetKeys(fleet_id).signals, pool, retention_seconds)
+        self._prefix = f"{pool}."
+
+    def call(self, name: str, *args: Arg) -> Call:
+        return Call(load_script(__package__, f"lua/{name}"), self._tag, self._common + args)
+
+    def ulid(self, task_id: str) -> str:
+        """The id without its pool, as Redis keeps it."""
+        if not task_id.startswith(self._prefix):
+            raise InvalidInput(f"task {task_id} is not of pool {self.pool}", field="id")
+        return task_id[len(self._prefix) :]
+
+    def submit(self, envelopes: Sequence[Envelope]) -> Call:
+        """Replies 1 or 0 each: `[answer == 1 for answer in reply]`."""
+        args: list[Arg] = []
+        for envelope in envelopes:
+            args += (
+                self.ulid(envelope.id),
+                minted_ms(envelope.id),
+                envelope.tenant,
+                envelope.type,
+                envelope.priority,
+                envelope.revision,
+                envelope.expires_after_seconds * 1000,
+                envelope.expected_cost,
+                envelope.max_attempts,
+                envelope.not_before_ms,
+                encode_envelope(envelope),
+            )
+        return self.call("submit", *args)
+
+    def claim(
+        self,
+        worker: str,
+        slots: int,
+        *,
+        lease_ms: int,
+        number: str,
+        revisions: Sequence[str],
+        paused_tenants: Sequence[str],
+    ) -> Call:
+        return self.call(
+            "claim", worker, slots, lease_ms, number, len(revisions), *revisions, *paused_tenants
+        )
+
+    def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event]) -> Call:
+        args: list[Arg] = [len(entries)]
+        for entry in entries:
+            value = bounded("step's result", entry.value, MAX_STEP_BYTES)
+            args += (self.ulid(entry.task_id), entry.attempt, entry.key, entry.cost, value)
+        for event in events:
+            data = bounded("event", event.data, MAX_EVENT_BYTES)
+            args += (self.ulid(event.task_id), event.attempt, event.type, data)
+        return self.call("journal", *args)
+
+    def settle(self, settlements: Sequence[Settlement]) -> Call:
+        args: list[Arg] = []
+        for settlement in settlements:
+            args += (
+                self.ulid(settlement.task_id),
+                settlement.attempt,
+                settlement.kind.value,
+                settlement.state.value,
+                bounded("output", settlement.output, MAX_OUTPUT_BYTES),
+                one_line(settlement.error),
+                encode_limitations(settlement.limitations),
+                settlement.cost,
+                settlement.reason,
+                settlement.not_before_ms,
+                1 if settlement.block_tenant else 0,
+            )
+        return self.call("settle", *args)
+
+    def extend(self, worker: str, attempts: Mapping[str, int], *, lease_ms: int) -> Call:
+        """Replies the ids, without their pool, that are no longer held."""
+        args: list[Arg] = [worker, lease_ms]
+        for task_id, attempt in attempts.items():
+            args += (self.ulid(task_id), attempt)
+        return self.call("extend", *args)
+
+    def configure(self, policy: PoolPolicy) -> Call:
+        args: list[Arg] = [policy.version, policy.max_running_per_tenant, policy.max_running_per_task_type]
+        for tenant, rules in policy.tenants.items():
+            args += (tenant, rules.weight, rules.max_running)
+        return self.call("configure", *args)

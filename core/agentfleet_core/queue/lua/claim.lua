@@ -1,0 +1,233 @@
+-- Hands tasks to a worker in weighted fair share. ARGV from 4: worker, slots, lease in milliseconds, the claim's
+-- number, how many revisions follow, those revisions (none: any), tenants that are paused.
+-- Returns {now, when something becomes due (0: never), tasks}; a task is {id, attempt, failures, admitted, started,
+-- parked, envelope with input, journal as field and value in turn}.
+-- Invariant: a claim sent twice under one number hands out the same tasks.
+--@include pool
+local worker, slots, lease_ms, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local revisions, paused = nil, {}
+local last_revision = 8 + tonumber(ARGV[8])
+for i = 9, last_revision do
+  revisions = revisions or {}
+  revisions[ARGV[i]] = true
+end
+for i = last_revision + 1, #ARGV do paused[ARGV[i]] = true end
+
+local tasks, remaining, given = {}, slots, {}
+local leased, unqueued = {}, {}
+
+local function next_check()
+  local soonest = 0
+  for _, key in ipairs({parked, leases, expiry, tag .. ':blocked'}) do
+    local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if first and first ~= 'inf' and (soonest == 0 or tonumber(first) < soonest) then soonest = tonumber(first) end
+  end
+  return soonest
+end
+
+local function journal_of(id)
+  local found, all = {}, call('HGETALL', task_prefix .. id)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 2) == 'j:' then
+      found[#found + 1] = string.sub(all[i], 3)
+      found[#found + 1] = all[i + 1]
+    end
+  end
+  return found
+end
+
+local function present(id, attempt, failures, admitted, started, parked_ms, envelope)
+  local journal = attempt > 1 and journal_of(id) or {}
+  tasks[#tasks + 1] = {id, attempt, failures, admitted, started, parked_ms, envelope, journal}
+end
+
+-- The same claim again, its answer lost: what it got and still holds.
+local function repeated(answer)
+  for id, attempt in string.gmatch(answer, ' (%w+)/(%d+)') do
+    local at = call('HMGET', task_prefix .. id, 's', 'a', 'w', 'f', 'st', 'pk', 'e', 'k')
+    if at[1] == 'running' and at[2] == attempt and at[3] == worker then
+      present(id, tonumber(attempt), at[4] or 0, (constants(at[8])), at[5], at[6] or 0, at[7])
+    end
+  end
+end
+
+-- Returns what the start charges to the tenant, or nil for a task that cannot start.
+local function start(entry, id, tenant, kind)
+  local key = task_prefix .. id
+  local at = call('HMGET', key, 's', 'n', 'k', 'e', 'a', 'f', 'st', 'pk', 'pa', 'si')
+  if at[1] ~= 'queued' or at[2] ~= entry then return nil, false end
+  local admitted, expires, expected = constants(at[3])
+  unqueued[#unqueued + 1] = id
+  add(waiting_by, tenant, -1)
+  if now >= expires then
+    expired(id, at[5] or 0)
+    return nil, false
+  end
+  local attempt, started, parked_ms = (at[5] or 0) + 1, at[7] or now, tonumber(at[8] or 0)
+  if at[9] then
+    if at[7] then parked_ms = parked_ms + now - at[9] end
+    call('HDEL', key, 'pa')
+    call('HSET', key, 'pk', parked_ms)
+  end
+  call('HSET', key, 's', 'running', 'a', attempt, 'w', worker, 'ca', now, 'st', started)
+  leased[#leased + 1] = now + lease_ms
+  leased[#leased + 1] = id
+  given[#given + 1] = id .. '/' .. attempt
+  add(running_by, 't:' .. tenant, 1)
+  add(running_by, 'y:' .. kind, 1)
+  add(totals, 'started', 1)
+  add(totals, 'wait_ms', now - (at[10] or admitted))
+  event(id, attempt, attempt == 1 and 'started' or 'reset', '{}')
+  present(id, attempt, at[6] or 0, admitted, started, parked_ms, at[4])
+  return math.max(expected, BASE_CHARGE), true
+end
+
+local type_room = {}
+local function room_of_type(kind, most)
+  if not most then return slots end
+  if not type_room[kind] then
+    type_room[kind] = most - tonumber(call('HGET', tag .. ':running', 'y:' .. kind) or 0)
+  end
+  return type_room[kind]
+end
+
+-- The tenant's lane to read next, oldest first after priority; how many others there are.
+local function best_lane(lanes, most_of_type)
+  local best, best_key, others = nil, nil, -1
+  for lane, head in pairs(lanes) do
+    local priority, kind, revision = string.match(lane, '^(%d+):([^:]*):(.*)$')
+    if (not revisions or revisions[revision]) and room_of_type(kind, most_of_type) > 0 then
+      local key = entry_ms(head) - priority * AGEING_MS
+      others = others + 1
+      if not best or key < best_key then best, best_key = {lane = lane, kind = kind}, key end
+    end
+  end
+  return best, others
+end
+
+-- Starts up to `count` tasks of the tenant; returns how many and what they charge.
+local function take(tenant, count, most_of_type)
+  local lanes, flat = {}, call('HGETALL', lanes_prefix .. tenant)
+  for i = 1, #flat, 2 do lanes[flat[i]] = flat[i + 1] end
+  local taken, charged = 0, 0
+  while taken < count do
+    local best, others = best_lane(lanes, most_of_type)
+    if not best then break end
+    local stream = stream_prefix .. tenant .. ':' .. best.lane
+    local most = others == 0 and math.min(count - taken, room_of_type(best.kind, most_of_type)) or 1
+    local got = call('XREADGROUP', 'GROUP', GROUP, GROUP, 'COUNT', most, 'STREAMS', stream, '>')
+    local entries = got and got[1][2] or {}
+    local last = lanes[best.lane]
+    for _, entry in ipairs(entries) do
+      last = entry[1]
+      local charge, running = start(last, entry[2][2], tenant, best.kind)
+      if running then
+        taken, charged = taken + 1, charged + charge
+        if type_room[best.kind] then type_room[best.kind] = type_room[best.kind] - 1 end
+      else
+        acknowledge(stream, last)
+      end
+    end
+    lanes[best.lane] = advance(tenant, best.lane, last) or nil
+  end
+  return taken, charged
+end
+
+-- Tenants that may start something, by virtual time, as many as could get a slot; the others do not save time up.
+local function candidates(policy)
+  local found, held_back, blocked, from = {}, {}, {}, 0
+  for _, tenant in ipairs(call('ZRANGEBYSCORE', tag .. ':blocked', '(' .. now, '+inf')) do blocked[tenant] = true end
+  while #found < remaining do
+    local scored = call('ZRANGE', share, from, from + 127, 'WITHSCORES')
+    if #scored == 0 then break end
+    local running, rules, waiting = {}, {}, {}
+    for i = 1, #scored, 2 do
+      running[#running + 1] = 't:' .. scored[i]
+      rules[#rules + 1] = 'm:' .. scored[i]
+      rules[#rules + 1] = 'w:' .. scored[i]
+      waiting[#waiting + 1] = scored[i]
+    end
+    local estimates = call('HMGET', tag .. ':unit', unpack(waiting))
+    running = call('HMGET', tag .. ':running', unpack(running))
+    waiting = call('HMGET', tag .. ':waiting', unpack(waiting))
+    rules = policy.set and call('HMGET', tag .. ':policy', unpack(rules)) or {}
+    for i = 1, #scored, 2 do
+      local n = (i + 1) / 2
+      local room = math.min(tonumber(rules[i] or slots + 1e9), policy.tenant or 1e9) - (running[n] or 0)
+        - (running_by['t:' .. scored[i]] or 0)
+      local one = {name = scored[i], time = tonumber(scored[i + 1]), room = room, count = 0,
+        weight = tonumber(rules[i + 1] or 1), left = (waiting[n] or 0) + (waiting_by[scored[i]] or 0)}
+      one.step = (estimates[n] or BASE_CHARGE) / one.weight
+      if room <= 0 or blocked[one.name] or paused[one.name] then
+        held_back[#held_back + 1] = one
+      elseif #found < remaining then
+        found[#found + 1] = one
+      end
+    end
+    from = from + 128
+  end
+  return found, held_back
+end
+
+-- Deals the slots to the candidates, each time to the one that is furthest behind.
+local function deal(found)
+  for _ = 1, remaining do
+    local first
+    for _, one in ipairs(found) do
+      if one.room > one.count and one.left > one.count and (not first or one.at < first.at) then first = one end
+    end
+    if not first then return end
+    first.count, first.at = first.count + 1, first.at + first.step
+  end
+end
+
+local function walk(policy)
+  local found, held_back = candidates(policy)
+  local virtual_now = tonumber(call('HGET', counters, 'vclock') or 0)
+  for _, one in ipairs(found) do one.at = one.time end
+  deal(found)
+  local got = 0
+  for _, one in ipairs(found) do
+    if one.count > 0 then
+      local taken, charged = take(one.name, one.count, policy.kind)
+      if taken > 0 then
+        got = got + taken
+        virtual_now = math.max(virtual_now, one.time)
+        local unit = charged / taken
+        if unit ~= one.step * one.weight then call('HSET', tag .. ':unit', one.name, unit) end
+        call('ZADD', share, one.time + charged / one.weight, one.name)
+      end
+    end
+  end
+  for _, one in ipairs(held_back) do
+    if one.time < virtual_now then call('ZADD', share, 'XX', virtual_now, one.name) end
+  end
+  if got > 0 then call('HSET', counters, 'vclock', virtual_now) end
+  remaining = remaining - got
+  return got
+end
+
+call('HSET', tag .. ':workers', worker, now .. ' ' .. (ARGV[8] ~= '0' and ARGV[9] or ''))
+local answer = call('HGET', tag .. ':answers', worker)
+if answer and string.match(answer, '^%S+') == number then
+  repeated(answer)
+elseif call('SISMEMBER', tag .. ':draining', worker) == 0 then
+  tend(50)
+  flush_leases()
+  flush_waiting()
+  waiting_by, touched = {}, {}
+  call('ZREMRANGEBYSCORE', tag .. ':blocked', '-inf', now)
+  local rules = call('HMGET', tag .. ':policy', 'version', 'tenant', 'type')
+  local policy = {set = rules[1], tenant = tonumber(rules[2] or nil), kind = tonumber(rules[3] or nil)}
+  while remaining > 0 and walk(policy) > 0 do end
+  if #given > 0 then
+    add(running_by, 'w:' .. worker, #given)
+    for from = 1, #leased, 1000 do call('ZADD', leases, unpack(leased, from, math.min(from + 999, #leased))) end
+    call('HSET', tag .. ':answers', worker, number .. ' ' .. table.concat(given, ' '))
+    changed = true
+  end
+  for from = 1, #unqueued, 1000 do call('ZREM', expiry, unpack(unqueued, from, math.min(from + 999, #unqueued))) end
+  flush(false)
+  if remaining > 0 and call('ZCARD', share) == 0 then call('DEL', tag .. ':bell') end
+end
+return {now, next_check(), tasks}

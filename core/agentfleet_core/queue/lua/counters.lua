@@ -1,0 +1,43 @@
+-- Reads what the autoscaler needs of a pool. Returns {waiting, blocked, running, parked, due, orphaned, oldest
+-- waiting, next due, now, {admitted, started, ended, busy, wait, spent}, {blocked tenant, waiting, …}}. Writes nothing.
+--@include pool
+local function soonest(a, b)
+  if a == 0 then return b end
+  return b == 0 and a or math.min(a, b)
+end
+
+local blocked_by, blocked_total, next_due, is_blocked = {}, 0, 0, {}
+local blocked = call('ZRANGEBYSCORE', tag .. ':blocked', '(' .. now, '+inf', 'WITHSCORES')
+for i = 1, #blocked, 2 do
+  local waiting = tonumber(call('HGET', tag .. ':waiting', blocked[i]) or 0)
+  is_blocked[blocked[i]] = true
+  if waiting > 0 then
+    blocked_total = blocked_total + waiting
+    blocked_by[#blocked_by + 1] = {blocked[i], waiting}
+    if blocked[i + 1] ~= 'inf' then next_due = soonest(next_due, tonumber(blocked[i + 1])) end
+  end
+end
+table.sort(blocked_by, function(a, b) return a[2] > b[2] end)
+local largest = {}
+for i = 1, math.min(20, #blocked_by) do
+  largest[#largest + 1] = blocked_by[i][1]
+  largest[#largest + 1] = blocked_by[i][2]
+end
+
+local oldest, from = 0, 0
+while oldest == 0 do
+  local page = call('ZRANGE', heads, from, from + 31, 'WITHSCORES')
+  if #page == 0 then break end
+  for i = 1, #page, 2 do
+    if oldest == 0 and not is_blocked[page[i]] then oldest = tonumber(page[i + 1]) end
+  end
+  from = from + 32
+end
+
+local due = call('ZCOUNT', parked, '-inf', now)
+local first_later = call('ZRANGEBYSCORE', parked, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+next_due = soonest(next_due, tonumber(first_later[2] or 0))
+local orphaned = call('ZCOUNT', leases, '-inf', now)
+return {call('ZCARD', expiry) - blocked_total, blocked_total, call('ZCARD', leases) - orphaned,
+  call('ZCARD', parked) - due, due, orphaned, oldest, next_due, now,
+  call('HMGET', counters, 'admitted', 'started', 'ended', 'busy_ms', 'wait_ms', 'spent'), largest}

@@ -1,0 +1,300 @@
+-- The words that a pool's scripts share. Every key is built from the tag KEYS[1], so one slot holds them all.
+-- ARGV[1] the signals' channel, ARGV[2] the pool's name, ARGV[3] seconds that an ended task is kept.
+-- Invariant: a live task is in exactly one of expiry (queued), parked and leases (running); a lane is in its
+-- tenant's hash exactly while a live task waits in it, with the stream id of the first one.
+local tag, channel, pool, retention = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local call = redis.call
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local GROUP = 'pool'
+local AGEING_MS = 10000  -- one point of priority is worth this much waiting
+local RESUMED = 100      -- points that a task which has started before is ahead of the others
+local LOST_FREE = 10     -- lost leases that do not count against max_attempts
+local KEPT_ERRORS = 20
+local BELL_TOKENS = 64
+local SIGNAL_MS = 200
+local BASE_CHARGE = 1000 -- nano-USD of virtual time that each start costs, so that free tasks take turns too
+local EVENTS_KEPT = 1000
+
+local expiry, parked, leases = tag .. ':expiry', tag .. ':parked', tag .. ':leases'
+local share, heads, counters = tag .. ':share', tag .. ':heads', tag .. ':counters'
+local task_prefix, event_prefix = tag .. ':t:', tag .. ':e:'
+local lanes_prefix, deferred_prefix, stream_prefix = tag .. ':l:', tag .. ':d:', tag .. ':q:'
+
+local waiting_by, running_by, totals, touched = {}, {}, {}, {}
+local acked, ack_order = {}, {}
+local unleased, changed, arrived = {}, false, 0
+
+local function add(into, name, n)
+  into[name] = (into[name] or 0) + n
+end
+
+local function event(id, attempt, kind, data)
+  call('XADD', event_prefix .. id, 'MAXLEN', '~', EVENTS_KEPT, '*', 'y', kind, 'a', attempt, 'd', data)
+end
+
+-- The constant part of a task: admitted, expires, expected cost, attempts, tenant, type, revision, priority.
+local function constants(k)
+  return struct.unpack('>ddddssss', k)
+end
+
+local function enqueue(id, tenant, priority, kind, revision, expires)
+  local lane = priority .. ':' .. kind .. ':' .. revision
+  local stream = stream_prefix .. tenant .. ':' .. lane
+  local entry = call('XADD', stream, '*', 't', id)
+  if call('HSETNX', lanes_prefix .. tenant, lane, entry) == 1 then
+    redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0')
+  end
+  call('ZADD', expiry, expires, id)
+  add(waiting_by, tenant, 1)
+  arrived, changed = arrived + 1, true
+  return entry, lane
+end
+
+local function entry_ms(entry)
+  return tonumber(string.match(entry, '^%d+'))
+end
+
+local function acknowledge(stream, entry)
+  local entries = acked[stream]
+  if not entries then
+    entries = {}
+    acked[stream] = entries
+    ack_order[#ack_order + 1] = stream
+  end
+  entries[#entries + 1] = entry
+end
+
+local function alive(entry, id)
+  local at = call('HMGET', task_prefix .. id, 's', 'n')
+  return at[1] == 'queued' and at[2] == entry
+end
+
+-- Names the lane's first live task after `entry`; tombstones on the way are read off. False: nothing waits.
+local function advance(tenant, lane, entry)
+  local stream = stream_prefix .. tenant .. ':' .. lane
+  touched[tenant] = true
+  while true do
+    local next_entries = call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)
+    if not next_entries[1] then
+      call('HDEL', lanes_prefix .. tenant, lane)
+      return false
+    end
+    local head = next_entries[1]
+    if alive(head[1], head[2][2]) then
+      call('HSET', lanes_prefix .. tenant, lane, head[1])
+      return head[1]
+    end
+    call('XREADGROUP', 'GROUP', GROUP, GROUP, 'COUNT', 1, 'STREAMS', stream, '>')
+    entry = head[1]
+    acknowledge(stream, entry)
+  end
+end
+
+-- A queued task leaves its stream by a tombstone: its record no longer names the entry. At the head it goes at once.
+local function leave_queue(id, tenant, lane, entry)
+  call('ZREM', expiry, id)
+  add(waiting_by, tenant, -1)
+  changed = true
+  if call('HGET', lanes_prefix .. tenant, lane) == entry then
+    local stream = stream_prefix .. tenant .. ':' .. lane
+    call('XREADGROUP', 'GROUP', GROUP, GROUP, 'COUNT', 1, 'STREAMS', stream, '>')
+    acknowledge(stream, entry)
+    advance(tenant, lane, entry)
+  end
+end
+
+local function leave_running(id, tenant, kind, worker, lane, entry)
+  unleased[#unleased + 1] = id
+  add(running_by, 't:' .. tenant, -1)
+  add(running_by, 'y:' .. kind, -1)
+  add(running_by, 'w:' .. worker, -1)
+  acknowledge(stream_prefix .. tenant .. ':' .. lane, entry)
+  changed = true
+end
+
+local function leave_parked(id, tenant)
+  call('ZREM', parked, id)
+  call('SREM', deferred_prefix .. tenant, id)
+  changed = true
+end
+
+-- The task ends; what it holds of queue, lease or parking place must have been left before.
+local function finish(id, attempt, state, ...)
+  local key = task_prefix .. id
+  call('HSET', key, 's', state, 'z', now, ...)
+  call('EXPIRE', key, retention)
+  event(id, attempt, 'ended', '{"state":"' .. state .. '"}')
+  call('EXPIRE', event_prefix .. id, retention)
+  changed = true
+end
+
+local function problem(slug, title, status, detail)
+  return cjson.encode({type = 'https://agentfleet.dev/problems/' .. slug, title = title, status = status, detail = detail})
+end
+
+local function expired(id, attempt)
+  finish(id, attempt, 'failed', 'r', 'Expired', 'x', '', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
+    'The task expired before it ended; raise expires_after_seconds, or give its pool more workers.'))
+end
+
+-- Errors of failed attempts, one JSON a line, the newest kept.
+local function with_error(errors, err)
+  if not errors or errors == '' then return err end
+  local kept, n = errors, 1
+  for _ in string.gmatch(errors, '\n') do n = n + 1 end
+  if n >= KEPT_ERRORS then kept = string.sub(errors, string.find(errors, '\n', 1, true) + 1) end
+  return kept .. '\n' .. err
+end
+
+-- Back into the queue; what has started goes ahead of what has not. `ago` is since when it waits.
+local function requeue(id, k, ago, attempt)
+  local _, expires, _, _, tenant, kind, revision, priority = constants(k)
+  if attempt then priority = tostring(priority + RESUMED) end
+  local entry, lane = enqueue(id, tenant, priority, kind, revision, expires)
+  call('HSET', task_prefix .. id, 's', 'queued', 'n', entry, 'q', lane, 'si', ago)
+end
+
+local function park(id, k, due, deferred)
+  local _, expires, _, _, tenant = constants(k)
+  if due == 0 or due > expires then due = expires end
+  call('ZADD', parked, due, id)
+  if deferred then call('SADD', deferred_prefix .. tenant, id) end
+  call('HSET', task_prefix .. id, 's', 'parked', 'nb', due, 'pa', now)
+  changed = true
+end
+
+local function lane_of(q, k)
+  if q then return q end
+  local _, _, _, _, _, kind, revision, priority = constants(k)
+  return priority .. ':' .. kind .. ':' .. revision
+end
+
+-- A parked task goes on. Its deadline stands still from the park to the next claim.
+local function resume(id, ago)
+  local at = call('HMGET', task_prefix .. id, 'k', 'a')
+  local _, expires, _, _, tenant = constants(at[1])
+  leave_parked(id, tenant)
+  if now >= expires then
+    expired(id, at[2] or 0)
+  else
+    requeue(id, at[1], ago, at[2])
+  end
+end
+
+-- A lease that ended: the attempt failed with its worker. The task goes on elsewhere, or ends dead.
+local function lost(id, ended_at)
+  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'n', 'q', 'f', 'l', 'w', 'x')
+  local k, attempt, worker = at[1], at[2], at[7]
+  local _, expires, _, most, tenant, kind = constants(k)
+  local failures, losses = (at[5] or 0) + 1, (at[6] or 0) + 1
+  local err = problem('worker-lost', 'Worker lost', 500,
+    'Attempt ' .. attempt .. ' ended with its worker ' .. worker .. ', which no longer renewed its lease.')
+  local errors = with_error(at[8], err)
+  leave_running(id, tenant, kind, worker, lane_of(at[4], k), at[3])
+  call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors)
+  if failures - math.min(losses, LOST_FREE) >= most then
+    finish(id, attempt, 'dead', 'r', 'WorkerLost', 'er', err)
+  elseif now >= expires then
+    expired(id, attempt)
+  else
+    requeue(id, k, ended_at, attempt)
+  end
+end
+
+-- What time alone has changed: due, lost and expired tasks, at most `limit` of each.
+local function tend(limit)
+  local ids = call('ZRANGEBYSCORE', leases, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+  for i = 1, #ids, 2 do lost(ids[i], ids[i + 1]) end
+  ids = call('ZRANGEBYSCORE', parked, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+  for i = 1, #ids, 2 do resume(ids[i], ids[i + 1]) end
+  ids = call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, limit)
+  for _, id in ipairs(ids) do
+    local at = call('HMGET', task_prefix .. id, 'k', 'q', 'n', 'a')
+    local _, _, _, _, tenant = constants(at[1])
+    expired(id, at[4] or 0)
+    leave_queue(id, tenant, lane_of(at[2], at[1]), at[3])
+  end
+end
+
+local function join_share(tenant)
+  if call('ZSCORE', share, tenant) then return end
+  local left_with = tonumber(call('HGET', tag .. ':vt', tenant) or 0)
+  local virtual_now = tonumber(call('HGET', counters, 'vclock') or 0)
+  call('ZADD', share, math.max(left_with, virtual_now), tenant)
+  call('HDEL', tag .. ':vt', tenant)
+end
+
+local function leave_share(tenant)
+  local virtual_time = call('ZSCORE', share, tenant)
+  if virtual_time then call('HSET', tag .. ':vt', tenant, virtual_time) end
+  call('ZREM', share, tenant)
+  call('ZREM', heads, tenant)
+  call('HDEL', tag .. ':waiting', tenant)
+end
+
+local function flush_acks()
+  for _, stream in ipairs(ack_order) do
+    local entries = acked[stream]
+    for from = 1, #entries, 1000 do
+      local to = math.min(from + 999, #entries)
+      call('XACK', stream, GROUP, unpack(entries, from, to))
+      call('XDEL', stream, unpack(entries, from, to))
+    end
+    if call('XLEN', stream) == 0 then call('DEL', stream) end
+  end
+end
+
+local function flush_leases()
+  for from = 1, #unleased, 1000 do
+    call('ZREM', leases, unpack(unleased, from, math.min(from + 999, #unleased)))
+  end
+  unleased = {}
+end
+
+local function flush_waiting()
+  for tenant, n in pairs(waiting_by) do
+    touched[tenant] = true
+    if n ~= 0 then call('HINCRBY', tag .. ':waiting', tenant, n) end
+  end
+  for tenant in pairs(touched) do
+    local entries = call('HVALS', lanes_prefix .. tenant)
+    if #entries == 0 then
+      leave_share(tenant)
+    else
+      local oldest = entry_ms(entries[1])
+      for i = 2, #entries do oldest = math.min(oldest, entry_ms(entries[i])) end
+      call('ZADD', heads, oldest, tenant)
+      join_share(tenant)
+    end
+  end
+end
+
+local function signal(at_once)
+  local last = tonumber(call('HGET', counters, 'signalled') or 0)
+  if at_once or now - last >= SIGNAL_MS then
+    call('PUBLISH', channel, 'pool/' .. pool)
+    call('HSET', counters, 'signalled', now)
+  end
+end
+
+local function ring(tokens)
+  local room = BELL_TOKENS - call('LLEN', tag .. ':bell')
+  for _ = 1, math.min(tokens, room) do call('RPUSH', tag .. ':bell', '1') end
+end
+
+-- Writes what the script gathered. `was_idle`: before it, nothing waited or ran, so the signal goes out at once.
+local function flush(was_idle)
+  flush_leases()
+  flush_acks()
+  flush_waiting()
+  for name, n in pairs(running_by) do
+    if n ~= 0 and call('HINCRBY', tag .. ':running', name, n) == 0 then call('HDEL', tag .. ':running', name) end
+  end
+  for name, n in pairs(totals) do
+    if n ~= 0 then call('HINCRBY', counters, name, n) end
+  end
+  if arrived > 0 then ring(arrived) end
+  if changed then signal(was_idle and arrived > 0) end
+end

@@ -1,0 +1,181 @@
+"""A pool's queue on Redis streams: the adapter behind `ports.Queue`.
+
+Each operation is one script beside this module, safe to send twice. What a task is stands in its hash; the
+streams hold ids alone, one stream per tenant, priority, type and revision, read in weighted fair share by the
+claim. The type is part of it so that a cap on a type holds back that type's tasks and no others. All workers read
+as one consumer: who holds a task, and until when, is in the task's own record (attempt, worker, lease), so no
+consumer is left behind by a worker that died.
+"""
+
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from secrets import token_hex
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from agentfleet_core.keyspace.connect import COMMAND_SECONDS, reaching_redis
+from agentfleet_core.keyspace.scripts import Arg
+from agentfleet_core.queue.calls import RETENTION_SECONDS, PoolCalls
+from agentfleet_core.queue.envelope import (
+    Claim,
+    Envelope,
+    Event,
+    JournalEntry,
+    PoolCounters,
+    Settlement,
+    SettleOutcome,
+    TaskRecord,
+    WorkerRecord,
+)
+from agentfleet_core.queue.follow import follow_task
+from agentfleet_core.queue.policy import PoolPolicy
+from agentfleet_core.queue.records import decode_claims, decode_counters, decode_task, decode_workers
+from agentfleet_core.settings import FleetId
+
+SUBMIT_CHUNK = 200
+"""Tasks that one script admits, so that no script holds Redis for long."""
+SETTLE_CHUNK = 500
+UNBLOCK_CHUNK = 200
+LONGEST_WAIT_SECONDS = min(1.0, COMMAND_SECONDS / 2)
+"""An idle worker looks again after this long, whatever the doorbell says."""
+
+
+class PoolQueue:
+    """One pool's queue. See `ports.Queue` for what each operation promises."""
+
+    def __init__(
+        self, redis: Redis, fleet_id: FleetId, pool: str, *, retention_seconds: int = RETENTION_SECONDS
+    ) -> None:
+        self.calls = PoolCalls(fleet_id, pool, retention_seconds=retention_seconds)
+        self.pool = pool
+        self.redis = redis
+        self._numbers = itertools.count(1)
+        self._instance = token_hex(4)
+        self._next_check_ms = 0
+        self._now_ms = 0
+
+    async def _run(self, name: str, *args: Arg) -> object:
+        call = self.calls.call(name, *args)
+        return await call.script.run(self.redis, call.keys, call.args)
+
+    async def submit(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        answers: list[bool] = []
+        for start in range(0, len(envelopes), SUBMIT_CHUNK):
+            call = self.calls.submit(envelopes[start : start + SUBMIT_CHUNK])
+            reply = await call.script.run(self.redis, call.keys, call.args)
+            answers += [answer == 1 for answer in reply]
+        return answers
+
+    def claim_number(self) -> str:
+        """Names one claim, so that sending it twice claims once."""
+        return f"{self._instance}-{next(self._numbers)}"
+
+    async def claim(
+        self,
+        worker: str,
+        slots: int,
+        *,
+        lease_ms: int,
+        revisions: Sequence[str] = (),
+        paused_tenants: Sequence[str] = (),
+    ) -> list[Claim]:
+        call = self.calls.claim(
+            worker,
+            slots,
+            lease_ms=lease_ms,
+            number=self.claim_number(),
+            revisions=revisions,
+            paused_tenants=paused_tenants,
+        )
+        return self.claimed(await call.script.run(self.redis, call.keys, call.args))
+
+    def claimed(self, reply: Sequence[object]) -> list[Claim]:
+        """Decodes a claim's reply, and remembers when something becomes due, for `wait`."""
+        self._now_ms, self._next_check_ms = int(str(reply[0])), int(str(reply[1]))
+        return decode_claims(self.pool, reply)
+
+    async def configure(self, policy: PoolPolicy) -> bool:
+        """Sets the weights and caps that claims respect; False where a newer version stands already."""
+        call = self.calls.configure(policy)
+        return bool(await call.script.run(self.redis, call.keys, call.args))
+
+    async def wait(self, timeout_seconds: float) -> None:
+        seconds = min(timeout_seconds, LONGEST_WAIT_SECONDS)
+        if self._next_check_ms:
+            seconds = min(seconds, (self._next_check_ms - self._now_ms) / 1000)
+        with reaching_redis():
+            try:
+                await self.redis.blpop([self.calls.keys.bell], timeout=max(0.01, seconds))
+            except RedisTimeoutError:
+                return
+
+    async def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event] = ()) -> list[bool]:
+        if not entries and not events:
+            return []
+        call = self.calls.journal(entries, events)
+        reply = await call.script.run(self.redis, call.keys, call.args)
+        return [answer == 1 for answer in reply]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
+        outcomes: list[SettleOutcome] = []
+        for start in range(0, len(settlements), SETTLE_CHUNK):
+            call = self.calls.settle(settlements[start : start + SETTLE_CHUNK])
+            reply = await call.script.run(self.redis, call.keys, call.args)
+            outcomes += [SettleOutcome(outcome.decode()) for outcome in reply]
+        return outcomes
+
+    async def extend(self, worker: str, attempts: Mapping[str, int], *, lease_ms: int) -> list[str]:
+        call = self.calls.extend(worker, attempts, lease_ms=lease_ms)
+        reply = await call.script.run(self.redis, call.keys, call.args)
+        return [f"{self.pool}.{ulid.decode()}" for ulid in reply]
+
+    async def cancel(self, task_id: str, reason: str) -> bool:
+        return bool(await self._run("cancel", self.calls.ulid(task_id), reason))
+
+    async def delete(self, task_id: str) -> bool:
+        return bool(await self._run("delete", self.calls.ulid(task_id)))
+
+    async def get(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
+        if not task_ids:
+            return []
+        call = self.calls.call("read", *[self.calls.ulid(task_id) for task_id in task_ids])
+        reply = await call.script.run(self.redis, call.keys, call.args)
+        return [decode_task(task_id, fields) for task_id, fields in zip(task_ids, reply, strict=True)]
+
+    async def steps(self, task_id: str) -> Mapping[str, bytes]:
+        with reaching_redis():
+            fields: Any = await self.redis.hgetall(self.calls.keys.task(task_id))
+        return {name[2:].decode(): value for name, value in fields.items() if name.startswith(b"j:")}
+
+    async def follow(self, task_id: str, after: str = "0") -> AsyncIterator[Event]:
+        async def read() -> TaskRecord | None:
+            return (await self.get([task_id]))[0]
+
+        key = self.calls.keys.events(task_id)
+        async for event in follow_task(self.redis, key, task_id, after, read):
+            yield event
+
+    async def counters(self) -> PoolCounters:
+        call = self.calls.call("counters")
+        return decode_counters(await call.script.run(self.redis, call.keys, call.args))
+
+    async def workers(self) -> list[WorkerRecord]:
+        call = self.calls.call("workers")
+        return decode_workers(await call.script.run(self.redis, call.keys, call.args))
+
+    async def drain(self, workers: Sequence[str]) -> None:
+        if workers:
+            await self._run("drain", *workers)
+
+    async def forget(self, worker: str) -> None:
+        await self._run("forget", worker)
+
+    async def unblock(self, tenant: str) -> None:
+        while await self._run("unblock", tenant, UNBLOCK_CHUNK):
+            pass
+
+    async def audit(self, *, deep: bool = False) -> bool:
+        """Compares sums, and recounts from the records where they differ, or at once when `deep`."""
+        return bool(await self._run("audit", 1 if deep else 0))
