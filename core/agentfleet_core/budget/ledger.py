@@ -37,8 +37,8 @@ _SWEEP = load_script(__package__, "lua/sweep")
 class RedisLedger:
     """Implements `ports.Ledger`. Calls that are under way at once share round trips.
 
-    Every method raises `Unavailable` when Redis cannot be reached; whether the script ran is then unknown, and
-    calling again with the same hold is safe.
+    Every method raises `Unavailable` when Redis cannot be reached; whether the script ran is then unknown, so
+    call again with the same hold: that is safe.
     """
 
     def __init__(self, redis: Redis, fleet_id: FleetId) -> None:
