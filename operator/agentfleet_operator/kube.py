@@ -30,6 +30,8 @@ Json = dict[str, Any]
 
 FIELD_MANAGER = "agentfleet-operator"
 
+JSON_TYPE = "application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -101,14 +103,14 @@ class KubeApi:
         except (NotFound, Conflict):
             return
 
-    async def items(self, path: str, *, label_selector: str = "") -> Sequence[Json]:
-        """A list's objects, from the API server's cache."""
-        query = {"resourceVersion": "0"}
-        if label_selector:
-            query["labelSelector"] = label_selector
-        listed = await self.get(path, query)
+    async def listing(
+        self, path: str, *, label_selector: str = "", metadata_only: bool = False
+    ) -> tuple[Sequence[Json], int]:
+        """A collection's objects, and the resource version as of which they are all there are."""
+        query = {"labelSelector": label_selector} if label_selector else None
+        listed = await self._call("GET", path, query, accept=METADATA_LIST if metadata_only else JSON_TYPE)
         items: list[Json] = listed.get("items") or []
-        return items
+        return items, int(listed["metadata"]["resourceVersion"])
 
     async def _call(
         self,
@@ -116,9 +118,11 @@ class KubeApi:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON_TYPE,
+        *,
+        accept: str = JSON_TYPE,
     ) -> Json:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 prepared = await self._client.param_serialize(

@@ -72,9 +72,10 @@ def selector(pool: str, revision: str) -> dict[str, str]:
     return {POOL_LABEL: pool, REVISION_LABEL: revision}
 
 
-def deployment(of: PoolRevision, replicas: int) -> Json:
-    """The whole of what the operator declares, for a server-side apply."""
+def deployment(of: PoolRevision, replicas: int | None) -> Json:
+    """The whole of what the operator declares, for a server-side apply; replicas None: another's to say."""
     template = merged(_template(of), of.spec.worker.pod_overlay)
+    number = {} if replicas is None else {"replicas": replicas}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -85,7 +86,7 @@ def deployment(of: PoolRevision, replicas: int) -> Json:
             "ownerReferences": [_owner(of)],
         },
         "spec": {
-            "replicas": replicas,
+            **number,
             "revisionHistoryLimit": 1,
             "selector": {"matchLabels": selector(of.pool, of.revision)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},

@@ -6,7 +6,7 @@ memory.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +68,7 @@ class DeploymentView:
     pool: str
     revision: str
     uid: str
+    created: str
     version: int
     generation: int
     replicas: int
@@ -98,16 +99,6 @@ class PodView:
 class SecretView:
     name: str
     version: int
-
-
-@dataclass(slots=True)
-class Seen:
-    """Objects of one namespace by name."""
-
-    resources: dict[tuple[str, str], ResourceView] = field(default_factory=dict)
-    deployments: dict[str, DeploymentView] = field(default_factory=dict)
-    pods: dict[str, PodView] = field(default_factory=dict)
-    secrets: dict[str, SecretView] = field(default_factory=dict)
 
 
 def resource_view(kind: str, body: Mapping[str, Any]) -> ResourceView:
@@ -154,6 +145,7 @@ def deployment_view(body: Mapping[str, Any], manager: str) -> DeploymentView | N
         pool=pool,
         revision=revision,
         uid=metadata["uid"],
+        created=metadata.get("creationTimestamp") or "",
         version=int(metadata["resourceVersion"]),
         generation=metadata.get("generation", 0),
         replicas=replicas,

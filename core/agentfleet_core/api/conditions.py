@@ -72,6 +72,8 @@ class Reason(StrEnum):
     """Surfaces on Ready when the pool has no work and needs no worker."""
     NOT_ACCEPTED = "NotAccepted"
     """Surfaces on Ready when the object is not accepted and nothing older of it is in use."""
+    DEPLOYMENT_REFUSED = "DeploymentRefused"
+    """Surfaces on Ready when the API server refuses the pool's Deployment."""
     PAUSED_BY_SPEC = "PausedBySpec"
     """Surfaces when `spec.paused` is true."""
     PAUSED_BY_SWITCH = "PausedBySwitch"

@@ -1,0 +1,117 @@
+"""The leader's work on one namespace: its config, its pools, its statuses, its autoscaling loop.
+
+Everything here starts when this process leads and ends with it; a failure nobody foresaw ends the process.
+"""
+
+import asyncio
+import logging
+
+from redis.asyncio import Redis
+
+from agentfleet_core.autoscaler.loop import Autoscaler
+from agentfleet_core.autoscaler.ports import PoolObservation
+from agentfleet_core.autoscaler.source import RedisCounters
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.errors import AgentfleetError, Unavailable
+from agentfleet_core.fleet.compile import Compiled
+from agentfleet_core.fleet.store import ConfigFollower
+from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.settings import FleetId
+from agentfleet_operator.apply import Writer
+from agentfleet_operator.events import Events
+from agentfleet_operator.kube import KubeApi
+from agentfleet_operator.leadership import Leadership
+from agentfleet_operator.pools import Pools
+from agentfleet_operator.publishing import Publishing
+from agentfleet_operator.resources import WorkerDefaults
+from agentfleet_operator.secrets import SecretReader
+from agentfleet_operator.state import FleetState
+from agentfleet_operator.statuses import Statuses
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+POOLS_AT_ONCE = 8
+
+
+class Fleet:
+    def __init__(
+        self,
+        fleet_id: FleetId,
+        state: FleetState,
+        api: KubeApi,
+        writer: Writer,
+        redis: Redis,
+        leadership: Leadership,
+        defaults: WorkerDefaults,
+    ) -> None:
+        self._state = state
+        self._follower = ConfigFollower(redis, FleetKeys(fleet_id))
+        self._events = Events(writer, leadership.identity)
+        self._pools = Pools(
+            fleet_id, state, writer, RedisCounters(redis, fleet_id), defaults, self._pool_changed
+        )
+        self._statuses = Statuses(
+            state, writer, self._events, self._pools, RedisLedger(redis, fleet_id), self._follower
+        )
+        self._autoscaler = Autoscaler(redis, fleet_id, self._follower, self._pools)
+        self._publishing = Publishing(
+            fleet_id, state, SecretReader(api, state), redis, self._follower, leadership, self._compiled
+        )
+        self._told: dict[str, PoolObservation | None] = {}
+        self._hands = asyncio.Semaphore(POOLS_AT_ONCE)
+
+    async def run(self) -> None:
+        """Until cancelled. Waits for Redis at its start: without it nothing is known of any pool."""
+        await self._until_followed()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._publishing.run(), name="publishing")
+                tasks.create_task(self._look_at_pools(), name="pools")
+                tasks.create_task(self._statuses.run(), name="statuses")
+                tasks.create_task(self._events.run(), name="events")
+                tasks.create_task(self._autoscaler.run(), name="autoscaler")
+        finally:
+            await self._follower.close()
+
+    async def _until_followed(self) -> None:
+        while True:
+            try:
+                await self._follower.start()
+                return
+            except Unavailable as error:
+                log.warning("waiting for Redis: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _compiled(self, compiled: Compiled) -> None:
+        self._pools.follow(compiled.config)
+        self._statuses.judge(compiled)
+
+    def _pool_changed(self, pool: str) -> None:
+        self._statuses.mark("AgentPool", pool)
+
+    async def _look_at_pools(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._state.changes.some_pool.wait()
+                for pool in self._state.changes.take_pools():
+                    tasks.create_task(self._reconcile(pool))
+
+    async def _reconcile(self, pool: str) -> None:
+        self._tell_autoscaler(pool)
+        async with self._hands:
+            try:
+                await self._pools.reconcile(pool)
+            except Exception as error:
+                known = isinstance(error, AgentfleetError)
+                log.warning("a pool is looked at again: %s", error, extra={"pool": pool}, exc_info=not known)
+                loop = asyncio.get_running_loop()
+                loop.call_later(RETRY_SECONDS, lambda: self._state.changes.ring(pool=pool))
+        self._tell_autoscaler(pool)
+
+    def _tell_autoscaler(self, pool: str) -> None:
+        """Wake it where what it would observe is not what it observed."""
+        seen = self._pools.observe(pool)
+        if seen != self._told.get(pool):
+            self._told[pool] = seen
+            self._autoscaler.wake(pool)
