@@ -1,0 +1,54 @@
+"""The coordinator's app: routes, errors and OpenAPI put together; `services` come from whoever runs it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from agentfleet_coordinator import problems
+from agentfleet_coordinator.direct import DirectRoute
+from agentfleet_coordinator.edge import Metered
+from agentfleet_coordinator.routes import events, fleet, health, pause, tasks
+from agentfleet_coordinator.schemas import BatchItemIn, Problem
+from agentfleet_coordinator.services import Services
+
+DESCRIPTION = """Submit tasks to a fleet of LLM agents, follow them, and see why things are as they are.
+
+Errors are `application/problem+json` (RFC 9457): `detail` says what to change, `field` where."""
+
+
+def create_app(run: Callable[[], AbstractAsyncContextManager[Services]]) -> FastAPI:
+    """`run` makes the services when the app starts, and ends them when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with run() as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(title="agentfleet", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None,
+                  redoc_url=None, redirect_slashes=False)  # fmt: skip
+    app.router.route_class = DirectRoute
+    for noun in (tasks, events, fleet, pause, health):
+        noun.router.route_class = DirectRoute
+        app.include_router(noun.router)
+    problems.install(app)
+    app.add_middleware(Metered)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        components = document["components"]
+        for shape in (Problem, BatchItemIn):
+            schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+            components["schemas"].setdefault(shape.__name__, schema)
+        components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,113 @@
+"""PURE. The fleet as `watch` and the API show it, from what was read at one moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentfleet_coordinator import views
+from agentfleet_coordinator.views import Json, instant
+from agentfleet_core.budget.limits import Balance
+from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
+from agentfleet_core.fleet.store import Switch
+from agentfleet_core.queue.envelope import PoolCounters
+
+EVENTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    config: FleetConfig
+    now: datetime
+    counters: Mapping[str, PoolCounters]
+    plans: Mapping[str, Json]
+    """Pool to what the autoscaler published."""
+    balances: Mapping[str, Sequence[Balance]]
+    switches: Mapping[str, Switch]
+
+
+def fleet(seen: Seen) -> Json:
+    config = seen.config
+    return {
+        "fleet": {"install": config.install, "namespace": config.namespace, "config_version": config.version},
+        "at": seen.now.isoformat(timespec="milliseconds"),
+        "pools": [_pool(seen, name) for name in sorted(config.pools)],
+        "tenants": [_tenant(seen, name, config.tenants[name]) for name in sorted(config.tenants)],
+        "tiers": [
+            {"name": name, "rank": tier.rank, "models": [model.name for model in tier.models]}
+            for name, tier in sorted(config.tiers.items(), key=lambda item: (item[1].rank, item[0]))
+        ],
+        "switches": [
+            {"target": target, "by": switch.by, "at": instant(switch.at_ms)}
+            for target, switch in sorted(seen.switches.items())
+        ],
+        "events": _events(seen),
+    }
+
+
+def _pool(seen: Seen, name: str) -> Json:
+    compiled = seen.config.pools[name]
+    plan = seen.plans.get(name)
+    return {
+        "name": name,
+        "lane": compiled.spec.lane.value,
+        "deleting": compiled.deleting,
+        "paused": _paused(seen, f"pool/{name}", by_spec=compiled.spec.paused),
+        "counters": views.counters(seen.counters[name]),
+        "workers": plan["ready"] if plan else 0,
+        "min_replicas": compiled.spec.scaling.min_replicas,
+        "max_replicas": compiled.spec.scaling.max_replicas,
+        **views.money("spend_per_hour", int(plan["spend_per_hour_nano_usd"]) if plan else 0),
+        "plan": plan,
+    }
+
+
+def _tenant(seen: Seen, name: str, tenant: CompiledTenant) -> Json:
+    waiting = {
+        pool: blocked
+        for pool, counters in seen.counters.items()
+        if (blocked := counters.blocked_tenants.get(name, 0))
+    }
+    balances = seen.balances[name]
+    spent = any(balance.spent >= balance.limit.amount for balance in balances)
+    return {
+        "tenant": name,
+        "budget": tenant.budget,
+        "phase": "Exhausted" if waiting or spent else "Normal",
+        "paused": _paused(seen, f"tenant/{name}", by_spec=tenant.spec.paused),
+        "limits": [
+            views.balance(balance)
+            | {
+                "period": limit.period.value,
+                "time_zone": limit.time_zone,
+                "task_type": limit.task_type,
+                "tier": limit.tier,
+            }
+            for balance, limit in zip(balances, tenant.spec.limits, strict=True)
+        ],
+        "waiting_for_budget": waiting,
+    }
+
+
+def _paused(seen: Seen, target: str, *, by_spec: bool) -> str | None:
+    """What pauses it: the fleet's switch, its own, or its manifest; None when nothing does."""
+    for switched in ("fleet", target):
+        if switched in seen.switches:
+            return switched
+    return target if by_spec else None
+
+
+def _events(seen: Seen) -> list[Json]:
+    """Scale events of all pools, newest first."""
+    found = [
+        {
+            "at": instant(event["at_ms"]),
+            "pool": pool,
+            "from": event["before"],
+            "to": event["after"],
+            "reason": event["reason"],
+            "text": event["text"],
+        }
+        for pool, plan in seen.plans.items()
+        for event in plan["events"]
+    ]
+    return sorted(found, key=lambda event: str(event["at"]), reverse=True)[:EVENTS]

@@ -1,0 +1,139 @@
+"""Many submits, few round trips: a group commit, as a database does it for its log.
+
+While one round trip is under way, submits gather; the next takes them all. Each submission is noted in its
+tenant's slot, then enqueued in its pool's; the notes of one round and the enqueues of the round before
+travel together, so a busy coordinator makes one trip per group, and an idle one two per task. Enqueueing
+waits for the note's answer, because a repeated key must be enqueued by the id that it named first.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from agentfleet_coordinator.idempotency import Note, conflict, record_call, recorded
+from agentfleet_coordinator.queues import Queues
+from agentfleet_core.errors import AgentfleetError
+from agentfleet_core.keyspace.keys import TenantKeys
+from agentfleet_core.keyspace.scripts import Call, run_all
+from agentfleet_core.queue.envelope import Envelope
+from agentfleet_core.settings import FleetId
+
+GROUP = 1_000
+"""Submissions in one round trip at most, so that no script holds Redis for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What became of a submission."""
+
+    envelope: Envelope
+    """With the id that the task really has."""
+    fresh: bool
+    """False: the same submission had come before."""
+    now_ms: int
+
+
+class Intake:
+    def __init__(self, redis: Redis, fleet: FleetId, queues: Queues) -> None:
+        self._redis = redis
+        self._fleet = fleet
+        self._queues = queues
+        self._new: deque[_Pending] = deque()
+        self._noted: list[_Pending] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    def submit(self, envelope: Envelope, note: Note) -> "asyncio.Future[Admitted]":
+        """Resolves when the task is in the queue. Fails with `Conflict`, or `Unavailable` without Redis."""
+        done: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
+        self._new.append(_Pending(envelope, note, done))
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name="intake")
+        return done
+
+    async def close(self) -> None:
+        """Waits for what was accepted already."""
+        if self._runner is not None:
+            await asyncio.shield(self._runner)
+
+    async def _run(self) -> None:
+        try:
+            while self._new or self._noted:
+                round_ = self._gather()
+                try:
+                    replies = await run_all(self._redis, round_.calls)
+                except (AgentfleetError, ResponseError) as error:
+                    round_.fail(error)
+                else:
+                    self._take_in(round_, replies)
+        finally:
+            self._runner = None
+
+    def _gather(self) -> "_Round":
+        round_ = _Round()
+        noted, self._noted = self._noted, []
+        for pool, pending in _grouped(noted, lambda each: each.envelope.pool).items():
+            round_.enqueues.append(pending)
+            round_.calls.append(self._queues.pool(pool).calls.submit([each.envelope for each in pending]))
+        new = [self._new.popleft() for _ in range(min(GROUP, len(self._new)))]
+        for tenant, pending in _grouped(new, lambda each: each.envelope.tenant).items():
+            round_.notes.append(pending)
+            round_.calls.append(record_call(TenantKeys(self._fleet, tenant), [each.note for each in pending]))
+        return round_
+
+    def _take_in(self, round_: "_Round", replies: Sequence[Any]) -> None:
+        enqueued = len(round_.enqueues)
+        for pending, reply in zip(round_.enqueues, replies[:enqueued], strict=True):
+            for each, fresh in zip(pending, reply, strict=True):
+                each.end(Admitted(each.envelope, fresh == 1, each.now_ms))
+        for pending, reply in zip(round_.notes, replies[enqueued:], strict=True):
+            for each, noted in zip(pending, recorded([each.note for each in pending], reply), strict=True):
+                if noted.conflict:
+                    each.fail(conflict(noted))
+                    continue
+                each.now_ms = noted.now_ms
+                if noted.task_id != each.envelope.id:
+                    each.envelope = replace(each.envelope, id=noted.task_id)
+                self._noted.append(each)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    envelope: Envelope
+    note: Note
+    done: "asyncio.Future[Admitted]"
+    now_ms: int = 0
+
+    def end(self, admitted: Admitted) -> None:
+        if not self.done.done():
+            self.done.set_result(admitted)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one round trip carries: the enqueues' calls, then the notes'."""
+
+    calls: list[Call] = field(default_factory=list)
+    enqueues: list[list[_Pending]] = field(default_factory=list)
+    notes: list[list[_Pending]] = field(default_factory=list)
+
+    def fail(self, error: Exception) -> None:
+        """Some may have been done; whoever sends the same key again finds out."""
+        for pending in (*self.enqueues, *self.notes):
+            for each in pending:
+                each.fail(error)
+
+
+def _grouped(pending: Iterable[_Pending], key: Callable[[_Pending], str]) -> dict[str, list[_Pending]]:
+    groups: dict[str, list[_Pending]] = {}
+    for each in pending:
+        groups.setdefault(key(each), []).append(each)
+    return groups

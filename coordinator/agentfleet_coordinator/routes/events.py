@@ -1,0 +1,83 @@
+"""/v1/tasks/{id}/events: follow a task by server-sent events, resumable by Last-Event-ID."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import StreamingResponse
+
+from agentfleet_coordinator import views
+from agentfleet_coordinator.direct import direct, header
+from agentfleet_coordinator.follows import BEGINNING
+from agentfleet_coordinator.requests import shown
+from agentfleet_coordinator.routes.caller import caller
+from agentfleet_coordinator.services import Services
+from agentfleet_core.errors import InvalidRequest, NotFound, Unavailable
+from agentfleet_core.telemetry import metrics
+
+HEARTBEAT_SECONDS = 15.0
+RETRY_MS = 1_000
+MAX_FOLLOWERS = 10_000
+
+_EVENT_ID = re.compile(r"[0-9]{1,15}")
+
+router = APIRouter(tags=["tasks"])
+
+EXAMPLE = (
+    'id: 1\nevent: started\ndata: {"attempt":1}\n\n'
+    'id: 2\nevent: ended\ndata: {"state":"succeeded","attempt":1}\n\n'
+)
+
+
+@direct(
+    router,
+    "GET",
+    "/v1/tasks/{task_id}/events",
+    parameters=[header("Last-Event-ID", "Go on behind this event.", type="string")],
+    problems=(404, 422),
+    answers={
+        200: (None, "Events until the task's `ended`; `reset`: an attempt starts over, drop its deltas.")
+    },
+    media={"content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}}},
+)
+async def follow_task(request: Request) -> Response:
+    """Follow a task: its steps and text as they come.
+
+    A comment is sent every 15 seconds when nothing happens. After `ended` the stream closes; when it closes
+    before, connect again with the last event's id.
+    """
+    services, principal = caller(request)
+    after = _after(request.headers.get("last-event-id"))
+    task_id = request.path_params["task_id"]
+    await services.queues.read(task_id, principal)
+    if services.follows.count >= MAX_FOLLOWERS:
+        raise Unavailable(
+            "too many clients follow tasks here; try again, or ask for the result with wait_seconds"
+        )
+    body = _stream(services, task_id, after)
+    return StreamingResponse(body, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+async def _stream(services: Services, task_id: str, after: str) -> AsyncGenerator[bytes, None]:
+    metrics.FOLLOWERS.inc()
+    try:
+        yield f"retry: {RETRY_MS}\n\n".encode()
+        events = services.follows.events(task_id, after, idle_seconds=HEARTBEAT_SECONDS)
+        async with aclosing(events):
+            async for event in events:
+                yield b": still here\n\n" if event is None else views.event(event)
+    except (NotFound, Unavailable):
+        return  # the client comes back behind its last event, and is then told what is wrong
+    finally:
+        metrics.FOLLOWERS.dec()
+
+
+def _after(text: str | None) -> str:
+    if not text:
+        return BEGINNING
+    if not _EVENT_ID.fullmatch(text):
+        raise InvalidRequest(
+            f"Last-Event-ID is {shown(text)}; send the id of an event", field="Last-Event-ID"
+        )
+    return text

@@ -1,0 +1,74 @@
+"""/v1/fleet and /v1/pools: what runs, what waits, what is spent, and why; for admin keys."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from agentfleet_coordinator import fleet_view, schemas, views
+from agentfleet_coordinator.direct import direct, reply
+from agentfleet_coordinator.routes.caller import admin_caller
+from agentfleet_coordinator.services import Services
+from agentfleet_core.autoscaler.source import RedisCounters
+from agentfleet_core.budget.windows import all_windows
+from agentfleet_core.errors import NotFound
+from agentfleet_core.keyspace.connect import reaching_redis
+
+router = APIRouter(tags=["fleet"])
+
+
+@direct(router, "GET", "/v1/fleet", problems=(403,), answers={200: (schemas.Fleet, "The fleet now.")})
+async def get_fleet(request: Request) -> Response:
+    """See the whole fleet.
+
+    Pools with their counters and newest plan, tenants with their balances, switches, recent scale events.
+    """
+    services, _ = admin_caller(request)
+    config = services.follower.config
+    now = datetime.now(UTC)
+    names = sorted(config.pools)
+    counters = dict(
+        zip(names, await RedisCounters(services.redis, services.fleet).counters(names), strict=True)
+    )
+    windows = {tenant: all_windows(compiled.spec, now) for tenant, compiled in config.tenants.items()}
+    seen = fleet_view.Seen(
+        config=config,
+        now=now,
+        counters=counters,
+        plans=await _plans(services),
+        balances=await services.ledger.all_balances(windows),
+        switches=services.follower.switches,
+    )
+    return reply(fleet_view.fleet(seen))
+
+
+@direct(
+    router,
+    "GET",
+    "/v1/pools/{pool}/why",
+    problems=(403, 404),
+    answers={200: (schemas.PoolWhy, "The newest plan: the chain of numbers, each with its reason.")},
+)
+async def explain_pool(request: Request) -> Response:
+    """Why a pool has the size it has."""
+    services, _ = admin_caller(request)
+    pool = request.path_params["pool"]
+    if pool not in services.follower.config.pools:
+        raise NotFound("pool", pool)
+    with reaching_redis():
+        plan = await services.redis.hget(services.keys.plans, pool)
+    paused = services.follower.paused(pool=pool)
+    if plan is None:
+        text = f"{pool} has no plan yet: the autoscaler has not looked at it; is the operator running?"
+        return reply({"pool": pool, "paused": paused, "text": text})
+    found: views.Json = orjson.loads(plan)
+    if paused:
+        found["text"] += f"\n  paused: {paused}; no task starts until it is resumed"
+    return reply(found | {"paused": paused})
+
+
+async def _plans(services: Services) -> dict[str, views.Json]:
+    with reaching_redis():
+        found: Any = await services.redis.hgetall(services.keys.plans)
+    return {name.decode(): orjson.loads(plan) for name, plan in found.items()}

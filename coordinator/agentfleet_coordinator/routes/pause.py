@@ -1,0 +1,57 @@
+"""/v1/pause and /v1/resume: the switches; for admin keys."""
+
+from fastapi import APIRouter, Request, Response
+
+from agentfleet_coordinator import schemas
+from agentfleet_coordinator.direct import direct, reply
+from agentfleet_coordinator.edge import read_body
+from agentfleet_coordinator.requests import MAX_BODY_BYTES, parse_json, parse_target
+from agentfleet_coordinator.routes.caller import admin_caller
+from agentfleet_core.errors import InvalidInput, InvalidRequest
+from agentfleet_core.fleet.store import check_target, set_pause
+
+router = APIRouter(tags=["fleet"])
+PROBLEMS = (400, 403, 413, 422)
+
+
+@direct(
+    router,
+    "POST",
+    "/v1/pause",
+    body=schemas.Target,
+    problems=PROBLEMS,
+    answers={200: (schemas.Switched, "It is paused.")},
+)
+async def pause(request: Request) -> Response:
+    """Pause the fleet, a pool, a tenant or a task type.
+
+    No new paid call is made within a second. Tasks are still accepted; they wait.
+    """
+    return await _switch(request, on=True)
+
+
+@direct(
+    router,
+    "POST",
+    "/v1/resume",
+    body=schemas.Target,
+    problems=PROBLEMS,
+    answers={200: (schemas.Switched, "It goes on.")},
+)
+async def resume(request: Request) -> Response:
+    """Undo a pause.
+
+    What a manifest pauses (`spec.paused`) stays so.
+    """
+    return await _switch(request, on=False)
+
+
+async def _switch(request: Request, *, on: bool) -> Response:
+    services, _ = admin_caller(request)
+    target = parse_target(parse_json(await read_body(request, MAX_BODY_BYTES)))
+    try:
+        check_target(target)
+    except InvalidInput as error:
+        raise InvalidRequest(str(error), field="target") from error
+    changed = await set_pause(services.redis, services.keys, target, on, "api")
+    return reply({"target": target, "paused": on, "changed": changed})

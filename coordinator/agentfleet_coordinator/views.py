@@ -1,0 +1,151 @@
+"""PURE. What the API shows: records, events and counters as JSON. Times are ISO 8601 UTC, money is exact."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from agentfleet_core.budget.limits import Balance
+from agentfleet_core.budget.money import decimal_usd
+from agentfleet_core.errors import InvalidInput
+from agentfleet_core.queue.envelope import Envelope, Event, PoolCounters, TaskRecord
+from agentfleet_core.queue.step import StepRecord, decode_step
+
+Json = dict[str, Any]
+
+
+def new_task(envelope: Envelope, admitted_ms: int) -> Json:
+    """A task that has just been admitted, as `task` would show it."""
+    return {
+        "id": envelope.id,
+        "type": envelope.type,
+        "tenant": envelope.tenant,
+        "pool": envelope.pool,
+        "tier": envelope.tier,
+        "state": "queued",
+        "reason": "",
+        "attempt": 0,
+        "failures": 0,
+        "priority": envelope.priority,
+        "labels": envelope.labels,
+        "submitted_at": instant(admitted_ms),
+        "started_at": None,
+        "ended_at": None,
+        "not_before": None,
+        "cost_usd": "0",
+        "cost_nano_usd": 0,
+        "limitations": [],
+        "error": None,
+    }
+
+
+def task(record: TaskRecord) -> Json:
+    return new_task(record.envelope, record.admitted_ms) | {
+        "state": record.state.value,
+        "reason": record.reason,
+        "attempt": record.attempt,
+        "failures": record.failures,
+        "started_at": instant(record.started_ms),
+        "ended_at": instant(record.ended_ms),
+        "not_before": None if record.state.ended else instant(record.not_before_ms),
+        "limitations": list(record.limitations),
+        "error": content(record.error),
+        **money("cost", record.cost),
+    }
+
+
+def result(record: TaskRecord, steps: Mapping[str, bytes]) -> Json:
+    return {
+        "id": record.envelope.id,
+        "state": record.state.value,
+        "output": content(record.output),
+        "error": content(record.error),
+        "limitations": list(record.limitations),
+        **money("cost", record.cost),
+        "steps": [_step(step) for step in _in_order(steps)],
+    }
+
+
+def event(found: Event) -> bytes:
+    """One server-sent event; its data carries the attempt."""
+    data = content(found.data)
+    told = (data if isinstance(data, dict) else {"value": data}) | {"attempt": found.attempt}
+    head = f"id: {found.id}\n" if found.id else ""
+    return f"{head}event: {found.type}\ndata: ".encode() + orjson.dumps(told) + b"\n\n"
+
+
+def counters(found: PoolCounters) -> Json:
+    oldest = found.now_ms - found.oldest_waiting_ms if found.oldest_waiting_ms else 0
+    return {
+        "waiting": found.waiting,
+        "blocked": found.blocked,
+        "running": found.running,
+        "parked": found.parked,
+        "due": found.due,
+        "orphaned": found.orphaned,
+        "oldest_wait_seconds": round(max(0, oldest) / 1000, 3),
+        "next_due_at": instant(found.next_due_ms),
+        "admitted_total": found.admitted_total,
+        "started_total": found.started_total,
+        "ended_total": found.ended_total,
+        **money("spent", found.spent_total),
+        "blocked_tenants": dict(found.blocked_tenants),
+    }
+
+
+def balance(found: Balance) -> Json:
+    return {
+        "name": found.limit.name,
+        **money("amount", found.limit.amount),
+        **money("spent", found.spent),
+        **money("held", found.held),
+        **money("unconfirmed", found.unconfirmed),
+        **money("remaining", found.remaining),
+        "resets_at": instant(found.limit.end_ms),
+    }
+
+
+def money(name: str, nano: int) -> Json:
+    return {f"{name}_usd": decimal_usd(nano), f"{name}_nano_usd": nano}
+
+
+def instant(milliseconds: int) -> str | None:
+    """None for 0, which stands for never."""
+    if not milliseconds:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _in_order(steps: Mapping[str, bytes]) -> Iterable[StepRecord]:
+    found = []
+    for value in steps.values():
+        try:
+            found.append(decode_step(value))
+        except InvalidInput:
+            continue  # the journal also holds facts that are no steps
+    return sorted(found, key=lambda step: (step.started_ms, step.ended_ms))
+
+
+def _step(step: StepRecord) -> Json:
+    return {
+        "name": step.name,
+        "kind": step.kind.value,
+        "result": step.result,
+        "tier": step.tier or None,
+        "model": step.model or None,
+        "usage": step.usage,
+        **money("cost", step.cost),
+        "started_at": instant(step.started_ms),
+        "ended_at": instant(step.ended_ms),
+    }
+
+
+def content(kept: bytes) -> Any:
+    """What was kept as JSON; None for nothing."""
+    if not kept:
+        return None
+    try:
+        return orjson.loads(kept)
+    except orjson.JSONDecodeError:
+        return kept.decode(errors="replace")

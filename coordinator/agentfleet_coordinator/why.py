@@ -1,0 +1,54 @@
+"""PURE. Why a task is where it is: one line per fact, for people; the same facts as fields, for programs."""
+
+import textwrap
+from typing import Any
+
+from agentfleet_coordinator import views
+from agentfleet_core.budget.money import usd
+from agentfleet_core.queue.envelope import TaskRecord, TaskState
+
+WIDTH = 80
+LABEL = 10
+
+
+def explain_task(record: TaskRecord, steps: int, paused: str | None) -> views.Json:
+    """`paused` names what is paused that concerns the task."""
+    envelope = record.envelope
+    facts: list[tuple[str, str]] = [("route", f"{envelope.tier}: {envelope.tier_reason}".removesuffix(": "))]
+    if paused and not record.state.ended:
+        facts.append(
+            ("paused", f"{paused} is paused; nothing starts and no paid call is made until it is resumed")
+        )
+    if record.state is TaskState.PARKED:
+        until = views.instant(record.not_before_ms)
+        facts.append(
+            ("parked", f"until {until or 'its tenant may start again'}: {record.reason or 'no reason given'}")
+        )
+    elif record.reason:
+        facts.append(("reason", record.reason))
+    attempts = f"{record.attempt}, of which {record.failures} failed"
+    facts.append(("attempts", f"{attempts}; at most {envelope.max_attempts} may fail"))
+    facts += [("error", _sentence(error)) for error in record.errors[-3:]]
+    facts.append(("cost", f"{usd(record.cost)} in {steps} journaled {'step' if steps == 1 else 'steps'}"))
+    facts += [("lacks", limitation) for limitation in record.limitations]
+    lines = [f"{envelope.id} is {record.state.value}"]
+    for label, text in facts:
+        lines += textwrap.wrap(
+            text, WIDTH, initial_indent=f"  {label:<{LABEL}}", subsequent_indent=" " * (LABEL + 2),
+            break_long_words=False,
+        )  # fmt: skip
+    return {
+        "task": views.task(record),
+        "facts": [{"about": label, "text": text} for label, text in facts],
+        "errors": [views.content(error) for error in record.errors],
+        "steps": steps,
+        "paused": paused,
+        "text": "\n".join(lines),
+    }
+
+
+def _sentence(error: bytes) -> str:
+    problem: Any = views.content(error)
+    if not isinstance(problem, dict):
+        return str(problem)
+    return f"{problem.get('title', 'Failed')}: {problem.get('detail', '')}".removesuffix(": ")
