@@ -333,7 +333,7 @@ def _install_crd(server: KubeApiserver, document: Mapping[str, Any]) -> None:
     plural = document["spec"]["names"]["plural"]
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
-        conditions = server.http.get(f"{CRDS}/{name}").json().get("status", {}).get("conditions", [])
+        conditions = server.http.get(f"{CRDS}/{name}").json().get("status", {}).get("conditions") or []
         stands = {one["type"]: one["status"] for one in conditions}
         if stands.get("NamesAccepted") == "False" or stands.get("NonStructuralSchema") == "True":
             raise CannotStartError(f"{name}: {conditions}")

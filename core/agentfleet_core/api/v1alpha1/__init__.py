@@ -6,11 +6,14 @@ from agentfleet_core.api.v1alpha1.model_tier import ModelTier, ModelTierSpec
 from agentfleet_core.api.v1alpha1.task_type import TaskType, TaskTypeSpec
 from agentfleet_core.api.v1alpha1.tenant_budget import Period, TenantBudget, TenantBudgetSpec
 
+KINDS = (AgentPool, TaskType, TenantBudget, ModelTier)
+
 AnyResource = AgentPool | TaskType | TenantBudget | ModelTier
 
 __all__ = [
     "API_VERSION",
     "GROUP",
+    "KINDS",
     "VERSION",
     "AgentPool",
     "AgentPoolSpec",

@@ -1,11 +1,22 @@
 """AgentPool: where tasks run, how many at once, and how many workers may exist."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agentfleet_core.api.v1alpha1.base import API_VERSION, ObjectMeta, Resource, Usd
+from agentfleet_core.api.declare import Column, Names, Rule, Scale
+from agentfleet_core.api.v1alpha1.base import (
+    AGE,
+    API_VERSION,
+    Condition,
+    Kind,
+    ObjectMeta,
+    Quantity,
+    Resource,
+    Status,
+    Usd,
+)
 
 
 class Lane(StrEnum):
@@ -15,6 +26,16 @@ class Lane(StrEnum):
 
 class Scaling(Resource):
     """The promise that the pool keeps, and the bounds inside which it may be kept."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.minReplicas <= self.maxReplicas",
+            field=".minReplicas",
+            message="minReplicas is above maxReplicas; lower it, or raise maxReplicas",
+            message_expression="'%d is above maxReplicas %d; lower it to %d or less, or raise maxReplicas'"
+            ".format([self.minReplicas, self.maxReplicas, self.maxReplicas])",
+        ),
+    )
 
     min_replicas: int = Field(0, ge=0, le=10_000)
     """Workers that always run."""
@@ -44,8 +65,10 @@ class Bulkhead(Resource):
 class WorkerResources(Resource):
     """Kubernetes resource quantities of the worker's container."""
 
-    requests: dict[str, str] = Field(default_factory=dict, max_length=16)
-    limits: dict[str, str] = Field(default_factory=dict, max_length=16)
+    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=16)
+    """What the scheduler keeps free for the worker."""
+    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=16)
+    """What the worker may use at most."""
 
 
 class Worker(Resource):
@@ -54,11 +77,22 @@ class Worker(Resource):
     image: str = Field("agentfleet-worker:latest", min_length=1, max_length=512)
     """The worker image, or yours built FROM it with your package."""
     resources: WorkerResources = Field(default_factory=WorkerResources)
+    """Of the worker's container."""
     pod_overlay: dict[str, Any] = Field(default_factory=dict)
     """A partial pod template spec, merged over ours; containers merge by name (ours is `worker`)."""
 
 
 class AgentPoolSpec(Resource):
+    """What a pool is for and how it scales."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.lane == oldSelf.lane",
+            field=".lane",
+            message="lane is immutable; make another AgentPool and name it in the task types",
+        ),
+    )
+
     lane: Lane = Lane.INTERACTIVE
     """Interactive work is waited for; Batch work is not. Immutable."""
     concurrency: int = Field(4, ge=1, le=1_000)
@@ -66,8 +100,11 @@ class AgentPoolSpec(Resource):
     max_queued: int = Field(100_000, ge=1, le=10_000_000)
     """Waiting tasks above which the API answers 429."""
     scaling: Scaling = Field(default_factory=Scaling)
+    """When workers come and go."""
     bulkhead: Bulkhead = Field(default_factory=Bulkhead)
+    """What one tenant or type may fill."""
     worker: Worker = Field(default_factory=Worker)
+    """The pod that runs the tasks; a change makes a new revision."""
     termination_grace_period_seconds: int = Field(60, ge=1, le=86_400)
     """How long a worker that was told to stop may finish what it runs."""
     replicas: int | None = Field(None, ge=0, le=10_000)
@@ -76,8 +113,68 @@ class AgentPoolSpec(Resource):
     """True: no task starts and no paid call is made until it is false again."""
 
 
-class AgentPool(Resource):
+class AgentPoolStatus(Status):
+    """What the pool does; numbers are rounded and written at most every 10 s."""
+
+    observed_generation: int = Field(0, ge=0)
+    """The generation of the spec that this speaks about."""
+    replicas: int = Field(0, ge=0)
+    """Workers that exist."""
+    wanted_replicas: int = Field(0, ge=0)
+    """Workers that the planner asks for now."""
+    ready_replicas: int = Field(0, ge=0)
+    """Workers that claim tasks."""
+    selector: str = ""
+    """Selects the pool's pods; for the scale subresource."""
+    revision: str = ""
+    """Of the worker that new tasks are admitted for."""
+    waiting: int = Field(0, ge=0)
+    """Tasks that wait for a worker."""
+    running: int = Field(0, ge=0)
+    """Tasks that workers hold."""
+    parked: int = Field(0, ge=0)
+    """Tasks that wait for a time or for money."""
+    oldest_task_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    """When the longest waiting task was admitted."""
+    arrivals_per_minute: int | None = Field(None, ge=0)
+    """Tasks admitted, over the last minutes."""
+    service_seconds: int | None = Field(None, ge=0)
+    """How long a task runs, on average."""
+    spend_per_hour: str = ""
+    """USD, as measured."""
+    limited_by: str = ""
+    """The rule that holds the pool below what its promise needs; empty when none does."""
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+class AgentPool(Kind):
+    """Workers that run tasks of one lane: how many at once, and how many workers may exist."""
+
+    NAMES: ClassVar[Names] = Names(
+        plural="agentpools",
+        singular="agentpool",
+        short="ap",
+        columns=(
+            Column("Wanted", "integer", ".status.wantedReplicas", "Workers that the planner asks for."),
+            Column("Ready", "integer", ".status.readyReplicas", "Workers that claim tasks."),
+            Column("Waiting", "integer", ".status.waiting", "Tasks that wait for a worker."),
+            Column("Running", "integer", ".status.running", "Tasks that workers hold."),
+            Column("Oldest", "date", ".status.oldestTaskTime", "How long the oldest task has waited."),
+            Column("$/Hour", "string", ".status.spendPerHour", "Measured spend, USD an hour."),
+            Column("Limited By", "string", ".status.limitedBy", "The rule that holds the pool back."),
+            Column("Lane", "string", ".spec.lane", "Interactive or Batch.", wide=True),
+            Column("Parked", "integer", ".status.parked", "Tasks that wait for a time or money.", wide=True),
+            AGE,
+        ),
+        scale=Scale(".spec.replicas", ".status.replicas", ".status.selector"),
+    )
+
     api_version: Literal["agentfleet.dev/v1alpha1"] = API_VERSION
     kind: Literal["AgentPool"] = "AgentPool"
     metadata: ObjectMeta
     spec: AgentPoolSpec
+    status: AgentPoolStatus = Field(default_factory=AgentPoolStatus)

@@ -1,9 +1,12 @@
 """What the four kinds have in common: camelCase on the wire, frozen, no unknown fields."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
+
+from agentfleet_core.api.declare import Column, Names, Rule
 
 GROUP = "agentfleet.dev"
 VERSION = "v1alpha1"
@@ -30,6 +33,31 @@ class Resource(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+    """What the fields' types alone cannot say of this model."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The model's JSON Schema with its rules inside, so that they go wherever the model is used."""
+        made = handler(schema)
+        if cls.RULES:
+            handler.resolve_ref_schema(made)["x-rules"] = [*cls.RULES]
+        return made
+
+
+class Kind(Resource):
+    """The base of a whole object."""
+
+    NAMES: ClassVar[Names]
+
+
+class Status(Resource):
+    """What an operator observed; fields that a newer one added are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
 
 class SecretKeyRef(Resource):
     """One key of a Secret in the same namespace."""
@@ -38,6 +66,25 @@ class SecretKeyRef(Resource):
     """The Secret's name."""
     key: str = Field("api-key", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
     """The key inside the Secret."""
+
+
+AGE = Column("Age", "date", ".metadata.creationTimestamp", "When the object was made.")
+
+
+def _as_text(value: object) -> object:
+    """A quantity may be written as a number, as everywhere in Kubernetes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    Field(
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$",
+        json_schema_extra={"x-kubernetes-int-or-string": True},
+    ),
+]
+"""A Kubernetes resource quantity, such as 250m or 256Mi."""
 
 
 class ObjectMeta(Resource):

@@ -1,11 +1,23 @@
 """TenantBudget: what a tenant may spend, how much it may run at once, and the key it calls with."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from agentfleet_core.api.v1alpha1.base import API_VERSION, DnsLabel, ObjectMeta, Resource, SecretKeyRef, Usd
+from agentfleet_core.api.declare import Column, Names, Rule
+from agentfleet_core.api.v1alpha1.base import (
+    AGE,
+    API_VERSION,
+    Condition,
+    DnsLabel,
+    Kind,
+    ObjectMeta,
+    Resource,
+    SecretKeyRef,
+    Status,
+    Usd,
+)
 
 
 class Period(StrEnum):
@@ -19,7 +31,9 @@ class Limit(Resource):
     """Spent plus held never passes `amount` inside one period."""
 
     name: DnsLabel
+    """Unique in the budget; errors, metrics and reports name the limit by it."""
     period: Period
+    """After which the counter starts at zero again; Total never does."""
     amount: Usd
     """USD."""
     time_zone: str = Field("UTC", min_length=1, max_length=64)
@@ -31,9 +45,23 @@ class Limit(Resource):
 
 
 class TenantBudgetSpec(Resource):
+    """Who the tenant is and what it may use."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.tenant == oldSelf.tenant",
+            field=".tenant",
+            message="tenant is immutable; make another TenantBudget for the other tenant",
+        ),
+    )
+
     tenant: DnsLabel
     """Who the budget is for. Immutable."""
-    limits: list[Limit] = Field(default_factory=list, max_length=16)
+    limits: list[Limit] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     """All must have room for a call to be made."""
     max_running: int | None = Field(None, ge=1, le=100_000)
     """Tasks of the tenant that run at once in one pool."""
@@ -45,8 +73,81 @@ class TenantBudgetSpec(Resource):
     """True: no task of the tenant starts and no paid call is made for it."""
 
 
-class TenantBudget(Resource):
+class LimitStatus(Status):
+    """One limit in the window that holds now."""
+
+    name: DnsLabel
+    """Of the limit in the spec."""
+    period: Period
+    """As in the spec."""
+    amount: str
+    """USD, as in the spec."""
+    spent: str
+    """USD."""
+    held: str
+    """USD that calls under way may cost at most."""
+    remaining: str
+    """USD that a new call may still hold."""
+    resets_at: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    """When the next window begins; none for Total."""
+
+
+class Phase(StrEnum):
+    """The state of a tenant in one word."""
+
+    NORMAL = "Normal"
+    EXHAUSTED = "Exhausted"
+    PAUSED = "Paused"
+
+
+class TenantBudgetStatus(Status):
+    """What the tenant has spent; written at most every 10 s, the ledger in Redis is what counts."""
+
+    observed_generation: int = Field(0, ge=0)
+    """The generation of the spec that this speaks about."""
+    phase: Phase | None = None
+    """Exhausted: a limit refused a call which no open hold could free."""
+    spent: str = ""
+    """Of the limit nearest to its end, as shown by kubectl."""
+    held: str = ""
+    """Of the same limit."""
+    limit: str = ""
+    """The same limit's amount and period."""
+    resets: str = ""
+    """When the same limit's window ends, in its time zone."""
+    limits: list[LimitStatus] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """All limits."""
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+class TenantBudget(Kind):
+    """What one tenant may spend and run at once, and the key that its clients call with."""
+
+    NAMES: ClassVar[Names] = Names(
+        plural="tenantbudgets",
+        singular="tenantbudget",
+        short="tb",
+        columns=(
+            Column("Tenant", "string", ".spec.tenant", "Who the budget is for."),
+            Column("Phase", "string", ".status.phase", "Normal, Exhausted or Paused."),
+            Column("Spent", "string", ".status.spent", "Of the limit nearest to its end."),
+            Column("Held", "string", ".status.held", "What calls under way may cost at most."),
+            Column("Limit", "string", ".status.limit", "The limit nearest to its end."),
+            Column("Resets", "string", ".status.resets", "When that limit's window ends."),
+            AGE,
+        ),
+    )
+
     api_version: Literal["agentfleet.dev/v1alpha1"] = API_VERSION
     kind: Literal["TenantBudget"] = "TenantBudget"
     metadata: ObjectMeta
     spec: TenantBudgetSpec
+    status: TenantBudgetStatus = Field(default_factory=TenantBudgetStatus)
