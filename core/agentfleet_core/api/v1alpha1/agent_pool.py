@@ -120,9 +120,9 @@ class AgentPoolStatus(Status):
     """The generation of the spec that this speaks about."""
     replicas: int = Field(0, ge=0)
     """Workers that exist."""
-    wanted_replicas: int = Field(0, ge=0)
+    desired: int = Field(0, ge=0)
     """Workers that the planner asks for now."""
-    ready_replicas: int = Field(0, ge=0)
+    ready: int = Field(0, ge=0)
     """Workers that claim tasks."""
     selector: str = ""
     """Selects the pool's pods; for the scale subresource."""
@@ -134,11 +134,11 @@ class AgentPoolStatus(Status):
     """Tasks that workers hold."""
     parked: int = Field(0, ge=0)
     """Tasks that wait for a time or for money."""
-    oldest_task_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    oldest_waiting: str | None = Field(None, json_schema_extra={"format": "date-time"})
     """When the longest waiting task was admitted."""
-    arrivals_per_minute: int | None = Field(None, ge=0)
+    arrivals_per_minute: float | None = Field(None, ge=0)
     """Tasks admitted, over the last minutes."""
-    service_seconds: int | None = Field(None, ge=0)
+    service_seconds: float | None = Field(None, ge=0)
     """How long a task runs, on average."""
     spend_per_hour: str = ""
     """USD, as measured."""
@@ -159,11 +159,11 @@ class AgentPool(Kind):
         singular="agentpool",
         short="ap",
         columns=(
-            Column("Wanted", "integer", ".status.wantedReplicas", "Workers that the planner asks for."),
-            Column("Ready", "integer", ".status.readyReplicas", "Workers that claim tasks."),
+            Column("Wanted", "integer", ".status.desired", "Workers that the planner asks for."),
+            Column("Ready", "integer", ".status.ready", "Workers that claim tasks."),
             Column("Waiting", "integer", ".status.waiting", "Tasks that wait for a worker."),
             Column("Running", "integer", ".status.running", "Tasks that workers hold."),
-            Column("Oldest", "date", ".status.oldestTaskTime", "How long the oldest task has waited."),
+            Column("Oldest", "date", ".status.oldestWaiting", "How long the oldest task has waited."),
             Column("$/Hour", "string", ".status.spendPerHour", "Measured spend, USD an hour."),
             Column("Limited By", "string", ".status.limitedBy", "The rule that holds the pool back."),
             Column("Lane", "string", ".spec.lane", "Interactive or Batch.", wide=True),

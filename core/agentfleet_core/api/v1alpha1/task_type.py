@@ -62,8 +62,8 @@ class Agent(Resource):
 
 MAX_STEPS = 32
 
-# CEL has no index inside all() before Kubernetes 1.33, and the cost of a computed list is unbounded: a literal
-# one of the most steps there can be has a known cost.
+# CEL has no index inside all() before Kubernetes 1.33, and the cost of a computed list is unbounded: that of
+# a literal one, as long as there can be steps, is known.
 INDEXES = str([*range(MAX_STEPS)])
 MISPLACED = (
     f"{INDEXES}.filter(i, i < size(self.steps) && !self.steps[i].dependsOn.all(d, "

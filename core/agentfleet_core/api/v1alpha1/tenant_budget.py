@@ -78,14 +78,12 @@ class LimitStatus(Status):
 
     name: DnsLabel
     """Of the limit in the spec."""
-    period: Period
-    """As in the spec."""
-    amount: str
-    """USD, as in the spec."""
     spent: str
     """USD."""
     held: str
     """USD that calls under way may cost at most."""
+    unconfirmed: str = ""
+    """The part of spent that was charged without the provider's word, USD."""
     remaining: str
     """USD that a new call may still hold."""
     resets_at: str | None = Field(None, json_schema_extra={"format": "date-time"})
@@ -98,6 +96,8 @@ class Phase(StrEnum):
     NORMAL = "Normal"
     EXHAUSTED = "Exhausted"
     PAUSED = "Paused"
+    UNKNOWN = "Unknown"
+    """The ledger could not be read."""
 
 
 class TenantBudgetStatus(Status):
