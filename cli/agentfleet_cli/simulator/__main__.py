@@ -4,9 +4,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -41,21 +40,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Simulator(behaviour, scenes),
         host=options["host"],
         port=options["port"],
+        announce=_say_ready,
         until_stdin_ends=options["until_stdin_ends"],
     )
 
 
-def run_simulator(simulator: Simulator, *, host: str, port: int, until_stdin_ends: bool = False) -> None:
-    """Blocks until a signal; uvloop where it is installed."""
+def run_simulator(
+    simulator: Simulator,
+    *,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+    until_stdin_ends: bool = False,
+) -> None:
+    """Blocks until a signal; `announce` gets the URL once it listens. uvloop where it is installed."""
+    run = _run(simulator, host, port, announce, until_stdin_ends=until_stdin_ends)
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_run(simulator, host, port, until_stdin_ends=until_stdin_ends))
+        asyncio.run(run)
     else:
-        uvloop.run(_run(simulator, host, port, until_stdin_ends=until_stdin_ends))
+        uvloop.run(run)
 
 
-async def _run(simulator: Simulator, host: str, port: int, *, until_stdin_ends: bool) -> None:
+async def _run(
+    simulator: Simulator, host: str, port: int, announce: Callable[[str], None], *, until_stdin_ends: bool
+) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -63,7 +73,7 @@ async def _run(simulator: Simulator, host: str, port: int, *, until_stdin_ends: 
     server, connections = await serve(simulator, host, port)
     if until_stdin_ends:
         await loop.connect_read_pipe(lambda: _Pipe(stop), sys.stdin)
-    _say({"event": "ready", "url": f"http://{host}:{server.sockets[0].getsockname()[1]}"})
+    announce(f"http://{host}:{server.sockets[0].getsockname()[1]}")
     await stop.wait()
     server.close()
     for connection in tuple(connections):
@@ -80,8 +90,8 @@ class _Pipe(asyncio.Protocol):
         self._stop.set()
 
 
-def _say(line: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+def _say_ready(url: str) -> None:
+    sys.stdout.buffer.write(orjson.dumps({"event": "ready", "url": url}) + b"\n")
     sys.stdout.flush()
 
 

@@ -1,0 +1,19 @@
+"""PURE. A submit that works with the fleet at hand, to be shown to whoever has just started it."""
+
+import json
+
+from agentfleet_cli.simulator.answer import example
+from agentfleet_core.fleet.config import FleetConfig
+
+
+def example_command(config: FleetConfig) -> list[str]:
+    """`agentfleet submit TYPE field=value …`, with values that fit the type's input schema."""
+    if not config.task_types:
+        return ["agentfleet", "submit", "TYPE", "key=value"]
+    name, spec = max(config.task_types.items(), key=lambda item: item[1].priority)
+    values = example(spec.input_schema, "order A-1001") if spec.input_schema else {}
+    return ["agentfleet", "submit", name, *(_pair(key, value) for key, value in values.items()), "--wait"]
+
+
+def _pair(key: str, value: object) -> str:
+    return f"{key}={value}" if isinstance(value, str) else f"{key}:={json.dumps(value)}"

@@ -1,0 +1,122 @@
+"""How every command speaks: text or JSON on stdout, one clear line for an error on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from functools import wraps
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from agentfleet_core.errors import (
+    AgentfleetError,
+    BudgetExhausted,
+    Conflict,
+    DeadlineExceeded,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    Paused,
+    Unauthorized,
+    Unavailable,
+)
+
+EXIT_CODES: tuple[tuple[type[AgentfleetError], int], ...] = (
+    (InvalidInput, 3),
+    (NotFound, 3),
+    (Conflict, 3),
+    (Unauthorized, 4),
+    (Unavailable, 5),
+    (Overloaded, 6),
+    (Paused, 6),
+    (BudgetExhausted, 6),
+    (DeadlineExceeded, 7),
+)
+"""The first that fits; 1 for anything else, 2 for a wrong command line, 130 for Ctrl-C."""
+
+EXIT_CODES_HELP = (
+    "Exit codes: 0 done; 1 the task or the command failed; 2 wrong command line; 3 refused, something in the"
+    " request must change; 4 key missing or wrong; 5 fleet out of reach; 6 not now (busy, paused, budget"
+    " spent); 7 not ended in time; 130 interrupted."
+)
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs")]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="act for this tenant of a running `agentfleet dev`")
+]
+
+P = ParamSpec("P")
+
+
+def verb(function: Callable[P, None]) -> Callable[P, None]:
+    """A command whose errors become one line on stderr and an exit code."""
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        with one_line_errors():
+            function(*args, **kwargs)
+
+    return guarded
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except AgentfleetError as error:
+        say_error(str(error))
+        raise typer.Exit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+    except BrokenPipeError as error:
+        # Whoever read our output (`| head`) has enough; a second failure at exit would say nothing new.
+        sys.stdout = None
+        raise typer.Exit(0) from error
+
+
+def exit_code(error: AgentfleetError) -> int:
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def say_error(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+
+
+def say_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+
+
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    for line in table(header, rows):
+        print(line)
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()
+) -> list[str]:
+    """Aligned columns; those in `right` to the right, the last one open-ended."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)

@@ -1,0 +1,131 @@
+"""`agentfleet get`: tasks, one task, pools, budgets, tiers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from agentfleet.client import Client, Task
+from agentfleet_cli.connection import admin_client, tenant_client
+from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, say_table, verb
+from agentfleet_cli.views.fleet import phase, pool_lines
+from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
+from agentfleet_cli.views.words import dollars, plain_dollars, reset_time
+from agentfleet_core.errors import InvalidRequest
+
+THINGS = ("tasks", "pools", "budgets", "tiers")
+Thing = Annotated[str, typer.Argument(metavar="tasks|task/ID|pools|budgets|tiers", help="what to show")]
+State = Annotated[str | None, typer.Option(help="only tasks in this state")]
+Type = Annotated[str | None, typer.Option("--type", help="only tasks of this type")]
+Pool = Annotated[str | None, typer.Option(help="only tasks of this pool")]
+Label = Annotated[list[str] | None, typer.Option(help="only tasks with this label, key=value; repeatable")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="tasks at most, newest first")]
+
+
+@verb
+def get(
+    thing: Thing,
+    tenant: TenantOption = None,
+    state: State = None,
+    task_type: Type = None,
+    pool: Pool = None,
+    label: Label = None,
+    limit: Limit = 20,
+    output: OutputOption = Format.TEXT,
+) -> None:
+    """Show tasks, one task with its result, pools, budgets or tiers."""
+    if thing.startswith("task/"):
+        with tenant_client(tenant) as client:
+            _task(client, thing.removeprefix("task/"), output)
+    elif thing == "tasks":
+        with tenant_client(tenant) as client:
+            _tasks(client, limit, output, state=state, type=task_type, pool=pool, labels=_labels(label))
+    elif thing in THINGS:
+        with admin_client() as client:
+            _part(client.fleet(), thing, output)
+    else:
+        raise InvalidRequest(
+            f"{thing!r} cannot be shown; there are {', '.join(THINGS)} and task/ID", field="thing"
+        )
+
+
+def _labels(pairs: Sequence[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    if not all(key and value for key, value in found.items()):
+        raise InvalidRequest("a label is written key=value", field="label")
+    return found
+
+
+def _task(client: Client, task_id: str, output: Format) -> None:
+    task = client.get(task_id)
+    result = client.result(task_id, 0, check=False) if task.ended else None
+    if output is Format.JSON:
+        say_json({**task_json(task), "result": result_json(result) if result else None})
+        return
+    for line in task_lines(task, result):
+        print(line)
+    if result is not None and result.output is not None:
+        print("output")
+        print(
+            result.output
+            if isinstance(result.output, str)
+            else json.dumps(result.output, indent=2, ensure_ascii=False)
+        )
+
+
+def _tasks(client: Client, limit: int, output: Format, **filters: Any) -> None:
+    items: list[Task] = []
+    cursor: str | None = None
+    while len(items) < limit:
+        page = client.list(limit=min(100, limit - len(items)), cursor=cursor, **filters)
+        items += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    if output is Format.JSON:
+        say_json({"items": [task_json(item) for item in items], "next_cursor": cursor})
+        return
+    for line in task_table(items, datetime.now(UTC)):
+        print(line)
+    if not items:
+        print("no task matches")
+
+
+def _part(fleet: Mapping[str, Any], thing: str, output: Format) -> None:
+    part = fleet[{"budgets": "tenants"}.get(thing, thing)]
+    if output is Format.JSON:
+        say_json(part)
+    elif thing == "pools":
+        for line in pool_lines(part):
+            print(line)
+    elif thing == "budgets":
+        _say_budgets(part)
+    else:
+        rows = [(tier["name"], str(tier["rank"]), ", ".join(tier["models"])) for tier in part]
+        say_table(("TIER", "RANK", "MODELS"), rows)
+
+
+def _say_budgets(tenants: Sequence[Mapping[str, Any]]) -> None:
+    """A row per limit: any of them may be the one that holds a tenant back."""
+    rows: list[tuple[str, ...]] = []
+    for tenant in tenants:
+        if not tenant["limits"]:
+            rows.append((tenant["tenant"], "-", "-", "-", "none", "-", phase(tenant)))
+        rows.extend(_budget_row(tenant, limit) for limit in tenant["limits"])
+    say_table(("TENANT", "LIMIT", "SPENT", "HELD", "AMOUNT", "RESETS", "PHASE"), rows)
+
+
+def _budget_row(tenant: Mapping[str, Any], limit: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        tenant["tenant"],
+        limit["name"],
+        dollars(limit["spent_nano_usd"]),
+        dollars(limit["held_nano_usd"]),
+        f"{plain_dollars(limit['amount_usd'])}/{limit['period'].lower()}",
+        reset_time(limit["resets_at"], limit["time_zone"]),
+        phase(tenant),
+    )

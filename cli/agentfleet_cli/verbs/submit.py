@@ -1,0 +1,202 @@
+"""`agentfleet submit`: one task from the command line, or any number from a JSONL file."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentfleet.client import Task
+from agentfleet.models import Result
+from agentfleet_cli.connection import tenant_client
+from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
+from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
+from agentfleet_cli.views.tasks import error_sentence, result_json, task_json
+from agentfleet_cli.views.words import dollars
+from agentfleet_core.errors import AgentfleetError, InvalidRequest
+
+Type = Annotated[str | None, typer.Argument(metavar="TYPE", help="the TaskType")]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value…]", help="the input's fields; key:=JSON for what is not text"),
+]
+Input = Annotated[str | None, typer.Option("--input", help="the input as JSON; - reads it from stdin")]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", help="JSONL: a line is {type, input, pool?, priority?, labels?, tenant?, …}; - is stdin"
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="wait for the end and show the results")]
+Timeout = Annotated[float | None, typer.Option(min=0, help="seconds to wait at most")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value, repeatable")]
+Key = Annotated[str | None, typer.Option(help="the same key again is the same task")]
+Mode = Annotated[str | None, typer.Option(help="defer (wait when the budget is spent) or reject")]
+
+
+@verb
+def submit(
+    task_type: Type = None,
+    pairs: Pairs = None,
+    input_json: Input = None,
+    file: File = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    pool: Annotated[str | None, typer.Option(help="another of the type's pools")] = None,
+    tier: Annotated[str | None, typer.Option(help="another tier inside the type's bounds")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=100)] = None,
+    label: Labels = None,
+    idempotency_key: Key = None,
+    mode: Mode = None,
+    tenant: TenantOption = None,
+    output: OutputOption = Format.TEXT,
+) -> None:
+    """Submit a task, or many: agentfleet submit refund-request order=A-1001 message="It broke." --wait"""
+    if file is not None:
+        if task_type is not None or pairs or input_json is not None:
+            raise InvalidRequest(
+                "--file says type and input of each task; leave TYPE, key=value and --input out"
+            )
+        _submit_file(file, tenant, output, wait=wait, timeout=timeout)
+        return
+    if task_type is None:
+        raise InvalidRequest("say which TaskType, as in: agentfleet submit refund-request order=A-1001")
+    with tenant_client(tenant) as client:
+        task = client.submit(
+            task_type,
+            _input(pairs or (), input_json),
+            pool=pool,
+            tier=tier,
+            priority=priority,
+            labels=_labels(label or ()),
+            mode=mode,
+            idempotency_key=idempotency_key,
+        )
+        if not wait:
+            _say_task(task, output)
+            return
+        if output is Format.TEXT:
+            print(f"task/{task.id}", file=sys.stderr)
+        result = task.result(timeout, check=False)
+    _say_result(result, output)
+
+
+def _input(pairs: Sequence[str], text: str | None) -> dict[str, Any]:
+    """From `--input`, or from key=value (a string) and key:=value (JSON)."""
+    if text is not None and pairs:
+        raise InvalidRequest("give the input as --input or as key=value, not both", field="input")
+    if text is not None:
+        found = _json(sys.stdin.read() if text == "-" else text, "--input")
+        if not isinstance(found, dict):
+            raise InvalidRequest("--input must be a JSON object", field="input")
+        return found
+    return dict(_pair(pair) for pair in pairs)
+
+
+def _pair(pair: str) -> tuple[str, Any]:
+    key, sign, value = pair.partition("=")
+    if not sign or not key.rstrip(":"):
+        raise InvalidRequest(f"{pair!r} is not key=value", field="input")
+    if key.endswith(":"):
+        return key[:-1], _json(value, pair)
+    return key, value
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{where} is not JSON: {error}", field="input") from error
+
+
+def _labels(pairs: Sequence[str]) -> dict[str, str] | None:
+    found = [pair.partition("=") for pair in pairs]
+    if not all(key and sign for key, sign, _ in found):
+        raise InvalidRequest("a label is written key=value", field="labels")
+    return {key: value for key, _, value in found} or None
+
+
+def _say_task(task: Task, output: Format) -> None:
+    if output is Format.JSON:
+        say_json(task_json(task))
+    else:
+        print(f"task/{task.id} is {task.state} in {task.pool}")
+        print(f"  agentfleet get task/{task.id}", file=sys.stderr)
+
+
+def _say_result(result: Result, output: Format) -> None:
+    if output is Format.JSON:
+        say_json(result_json(result))
+    else:
+        if result.output is not None:
+            text = (
+                result.output
+                if isinstance(result.output, str)
+                else json.dumps(result.output, indent=2, ensure_ascii=False)
+            )
+            print(text)
+        for limitation in result.limitations:
+            print(f"lacks: {limitation}", file=sys.stderr)
+        print(
+            f"{result.state}, {len(result.steps)} steps, {dollars(result.cost_nano_usd, digits=6)}",
+            file=sys.stderr,
+        )
+    if result.state not in ("succeeded", "partial"):
+        say_error(error_sentence(result.error) if result.error else f"the task ended {result.state}")
+        raise typer.Exit(1)
+
+
+def _submit_file(
+    path: Path, tenant: str | None, output: Format, *, wait: bool, timeout: float | None
+) -> None:
+    lines = read_lines(sys.stdin if str(path) == "-" else _open(path))
+    outcomes = submit_lines(lines, tenant, wait=wait, timeout_seconds=timeout)
+    for outcome in outcomes:
+        if output is Format.JSON:
+            say_json(_outcome_json(outcome))
+        elif outcome.error is not None:
+            say_error(f"line {outcome.line.number}: {outcome.error}")
+    accepted = [outcome for outcome in outcomes if outcome.task is not None]
+    if output is Format.TEXT:
+        print(_summary(outcomes, len(accepted)))
+    if len(accepted) < len(outcomes):
+        raise typer.Exit(3)
+    if any(outcome.failed for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _open(path: Path) -> Iterable[str]:
+    try:
+        return path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be read: {error}", field="file") from error
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "line": outcome.line.number,
+        "task": task_json(outcome.task) if outcome.task else None,
+        "result": result_json(outcome.result) if outcome.result else None,
+        "error": _error_json(outcome.error) if outcome.error else None,
+    }
+
+
+def _error_json(error: AgentfleetError) -> dict[str, str]:
+    return {"type": type(error).__name__, "detail": str(error)}
+
+
+def _summary(outcomes: Sequence[Outcome], accepted: int) -> str:
+    states: dict[str, int] = {}
+    for outcome in outcomes:
+        if outcome.result is not None:
+            states[outcome.result.state] = states.get(outcome.result.state, 0) + 1
+    parts = [f"{accepted} accepted"]
+    if accepted < len(outcomes):
+        parts.append(f"{len(outcomes) - accepted} refused")
+    parts += [f"{count} {state}" for state, count in sorted(states.items())]
+    spent = sum(outcome.result.cost_nano_usd for outcome in outcomes if outcome.result)
+    if states:
+        parts.append(dollars(spent, digits=6))
+    return ", ".join(parts)

@@ -1,0 +1,141 @@
+"""PURE. The live view: one screen, 80 columns, no colour needed. `watch` and the demo draw the same lines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentfleet_cli.output import table
+from agentfleet_cli.views.words import dollars, duration, plain_dollars, reset_time, shortened, stopwatch
+
+Json = Mapping[str, Any]
+
+NAME_WIDTH = 14
+SHOWN_EVENTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What surrounds the fleet's JSON on the screen."""
+
+    title: str
+    """`local fleet · simulated provider`."""
+    since: datetime | None = None
+    """The story's beginning: times are shown as minutes since; None shows the clock."""
+    width: int = 80
+    height: int = 24
+    note: str = ""
+    """A last line, such as what is waited for."""
+
+
+def screen(fleet: Json, frame: Frame) -> list[str]:
+    """`fleet` is the answer of GET /v1/fleet."""
+    top = [
+        _title(fleet, frame),
+        *_paused(fleet),
+        *pool_lines(fleet["pools"]),
+        *tenant_lines(fleet["tenants"]),
+    ]
+    room = max(1, min(SHOWN_EVENTS, frame.height - len(top) - 2))
+    lines = [*top, *event_lines(fleet["events"], frame.since)[:room]]
+    if frame.note:
+        lines.append(frame.note)
+    return [shortened(line, frame.width) for line in lines]
+
+
+def _title(fleet: Json, frame: Frame) -> str:
+    at = datetime.fromisoformat(fleet["at"])
+    clock = stopwatch((at - frame.since).total_seconds()) if frame.since else f"{at.astimezone():%H:%M:%S}"
+    return f"agentfleet · {frame.title} · {clock}"
+
+
+def _paused(fleet: Json) -> list[str]:
+    targets = [switch["target"] for switch in fleet["switches"]]
+    return [f"PAUSED by hand: {', '.join(targets)} (agentfleet resume TARGET)"] if targets else []
+
+
+def pool_lines(pools: Sequence[Json]) -> list[str]:
+    header = ("POOL", "WORKERS", "WAITING", "RUNNING", "DONE", "OLDEST", "$/HOUR", "WHY")
+    return table(header, [_pool(pool) for pool in pools], right=frozenset({1, 2, 3, 4, 5, 6}))
+
+
+def _pool(pool: Json) -> tuple[str, ...]:
+    counters, plan = pool["counters"], pool["plan"] or {}
+    waiting = counters["waiting"] + counters["due"] + counters["orphaned"]
+    spend = plan.get("spend_per_hour_nano_usd", 0)
+    return (
+        shortened(pool["name"], NAME_WIDTH),
+        f"{plan.get('ready', pool['workers'])} of {pool['max_replicas']}",
+        str(waiting),
+        str(counters["running"]),
+        str(counters["ended_total"]),
+        duration(counters["oldest_wait_seconds"]) if waiting else "-",
+        f"{spend / 1e9:,.2f}" if spend else "-",
+        why_word(pool),
+    )
+
+
+def why_word(pool: Json) -> str:
+    """The word of the rule that set the number of workers."""
+    if pool["paused"]:
+        return "Paused"
+    plan = pool["plan"]
+    if not plan:
+        return "-"
+    numbers = (plan["replicas"], plan["wanted"])
+    named = (
+        note["reason"] for number in numbers for note in reversed(plan["notes"]) if note["replicas"] == number
+    )
+    return str(next(named, plan["limited_by"] or "-"))
+
+
+def tenant_lines(tenants: Sequence[Json]) -> list[str]:
+    if not tenants:
+        return []
+    return table(("TENANT", "SPENT", "HELD", "LIMIT", "PHASE"), [_tenant(tenant) for tenant in tenants])
+
+
+def _tenant(tenant: Json) -> tuple[str, ...]:
+    limit = tightest(tenant["limits"])
+    if limit is None:
+        return (shortened(tenant["tenant"], NAME_WIDTH), "-", "-", "none", phase(tenant))
+    return (
+        shortened(tenant["tenant"], NAME_WIDTH),
+        dollars(limit["spent_nano_usd"]),
+        dollars(limit["held_nano_usd"]),
+        f"{plain_dollars(limit['amount_usd'])}/{limit['period'].lower()}",
+        phase(tenant),
+    )
+
+
+def tightest(limits: Sequence[Json]) -> Json | None:
+    """The limit with the smallest share of its amount left."""
+    return min(
+        limits, key=lambda limit: limit["remaining_nano_usd"] / max(1, limit["amount_nano_usd"]), default=None
+    )
+
+
+def phase(tenant: Json) -> str:
+    """`Normal`, or what holds the tenant back and until when."""
+    if tenant["paused"]:
+        return f"Paused ({tenant['paused']})"
+    waiting = sum(tenant["waiting_for_budget"].values())
+    word = str(tenant["phase"])
+    if not waiting:
+        return word
+    limit = tightest(tenant["limits"])
+    until = reset_time(limit["resets_at"], limit["time_zone"]) if limit else "never"
+    ends = f"wait until {until}" if until != "never" else "wait for a higher limit"
+    return f"{word}: {waiting} task{'s' if waiting != 1 else ''} {ends}"
+
+
+def event_lines(events: Sequence[Json], since: datetime | None) -> list[str]:
+    """Scale events, newest first."""
+    newest = sorted(events, key=lambda event: str(event["at"]), reverse=True)
+    return [event_line(event, since) for event in newest]
+
+
+def event_line(event: Json, since: datetime | None) -> str:
+    at = datetime.fromisoformat(event["at"])
+    clock = stopwatch(max(0.0, (at - since).total_seconds())) if since else f"{at.astimezone():%H:%M:%S}"
+    return f"{clock}  {event['pool']} {event['from']} → {event['to']}  {event['reason']}"

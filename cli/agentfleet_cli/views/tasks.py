@@ -1,0 +1,100 @@
+"""PURE. Tasks and results as tables, details and JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from agentfleet.models import Result, TaskInfo
+from agentfleet_cli.output import table
+from agentfleet_cli.views.words import NANO, dollars, duration
+
+
+def task_json(task: TaskInfo) -> dict[str, Any]:
+    """As the API says it."""
+    found = {item.name: getattr(task, item.name) for item in fields(TaskInfo)}
+    found["cost_usd"] = usd(found.pop("cost"))
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()
+    }
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    return {
+        "id": result.id,
+        "state": result.state,
+        "output": result.output,
+        "error": result.error,
+        "limitations": list(result.limitations),
+        "cost_usd": usd(result.cost),
+        "cost_nano_usd": result.cost_nano_usd,
+        "steps": [
+            {
+                "name": step.name,
+                "kind": step.kind,
+                "tier": step.tier,
+                "model": step.model,
+                "cost_usd": usd(step.cost),
+            }
+            for step in result.steps
+        ],
+    }
+
+
+def usd(amount: Decimal) -> str:
+    return f"{amount:f}"
+
+
+def task_table(tasks: Sequence[TaskInfo], now: datetime) -> list[str]:
+    header = ("ID", "TYPE", "STATE", "COST", "AGE", "REASON")
+    rows = [
+        (
+            task.id,
+            task.type,
+            task.state,
+            dollars(task.cost_nano_usd, digits=4),
+            duration(max(0.0, (now - task.submitted_at).total_seconds())),
+            task.reason or "-",
+        )
+        for task in tasks
+    ]
+    return table(header, rows)
+
+
+def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
+    """Everything about one task; its result when it has ended."""
+    lines = [
+        f"task      {task.id}",
+        f"type      {task.type} of {task.tenant}, in pool {task.pool}, tier {task.tier}",
+        f"state     {task.state}" + (f": {task.reason}" if task.reason else ""),
+        f"attempts  {task.attempt}, {task.failures} failed",
+        f"times     {_times(task)}",
+        f"cost      {dollars(task.cost_nano_usd, digits=6)}",
+    ]
+    lines += [f"lacks     {limitation}" for limitation in task.limitations]
+    if task.error:
+        lines.append(f"error     {error_sentence(task.error)}")
+    if result is not None and result.steps:
+        lines.append("steps")
+        lines += [
+            f"  {step.name:<24} {step.kind:<5} {dollars(int(step.cost * NANO), digits=6)}"
+            + (f"  {step.tier}, {step.model}" if step.model else "")
+            for step in result.steps
+        ]
+    return lines
+
+
+def error_sentence(error: Mapping[str, Any]) -> str:
+    return str(error.get("detail") or error.get("title") or error)
+
+
+def _times(task: TaskInfo) -> str:
+    parts = [f"submitted {task.submitted_at:%Y-%m-%d %H:%M:%S}"]
+    if task.started_at:
+        parts.append(f"started after {duration((task.started_at - task.submitted_at).total_seconds())}")
+    if task.ended_at and task.started_at:
+        parts.append(f"ended after {duration((task.ended_at - task.started_at).total_seconds())} more")
+    if task.not_before and not task.ended:
+        parts.append(f"not before {task.not_before:%Y-%m-%d %H:%M:%S}")
+    return ", ".join(parts)

@@ -1,0 +1,49 @@
+"""PURE. Small things said the same way everywhere: money, durations, clock times."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+NANO = 1_000_000_000
+
+
+def dollars(nano_usd: int, *, digits: int = 3) -> str:
+    """`$0.182`; shorter for large sums."""
+    amount = nano_usd / NANO
+    if amount >= 1_000:
+        return f"${amount:,.0f}"
+    return f"${amount:,.{2 if amount >= 10 else digits}f}"
+
+
+def plain_dollars(amount_usd: str) -> str:
+    """A limit as it was written, without a tail of zeros: `$5.00`, `$0.05`, `$120`."""
+    whole, _, fraction = amount_usd.partition(".")
+    fraction = fraction.rstrip("0")
+    return f"${int(whole):,}" + (f".{fraction.ljust(2, '0')}" if fraction else "")
+
+
+def duration(seconds: float) -> str:
+    """`0.7s`, `41s`, `12m`, `3h`, `2d`: six characters at most."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    for limit, unit, size in ((120, "s", 1), (7_200, "m", 60), (172_800, "h", 3_600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds / 86_400:.0f}d"
+
+
+def stopwatch(seconds: float) -> str:
+    """`00:31`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def reset_time(text: str | None, zone: str) -> str:
+    """When a limit resets, on the limit's own clock: `00:00 UTC`; `never` for a Total."""
+    if text is None:
+        return "never"
+    return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%H:%M} {zone}"
+
+
+def shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
