@@ -62,7 +62,7 @@ def admit(
         priority=spec.priority if request.priority is None else request.priority,
         revision=catalog.pools[task_id.partition(".")[0]].revision,
         tier=chosen.tier,
-        tier_reason=chosen.reason,
+        tier_reason=chosen.reason.value,
         input=checked_input(offer, request.input),
         labels=request.labels or {},
         expires_after_seconds=request.expires_after_seconds or spec.timeouts.expires_after_seconds,

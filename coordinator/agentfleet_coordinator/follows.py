@@ -1,5 +1,5 @@
 """A task's events for someone who waits on a connection: a sign of life when nothing happens, and an end
-when the process stops. Reading them is the queue's; all followers of a process share one Redis connection there.
+when the process stops. Reading them is the queue's; there, all followers share one Redis connection.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ waits for the note's answer, because a repeated key must be enqueued by the id t
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,14 +17,17 @@ from redis.exceptions import ResponseError
 
 from agentfleet_coordinator.idempotency import Note, conflict, record_call, recorded
 from agentfleet_coordinator.queues import Queues
-from agentfleet_core.errors import AgentfleetError
+from agentfleet_core.errors import AgentfleetError, Unavailable
+from agentfleet_core.keyspace.connect import reaching_redis
 from agentfleet_core.keyspace.keys import TenantKeys
-from agentfleet_core.keyspace.scripts import Call, run_all
+from agentfleet_core.keyspace.scripts import Call, run_each
 from agentfleet_core.queue.envelope import Envelope
 from agentfleet_core.settings import FleetId
 
 GROUP = 1_000
-"""Submissions in one round trip at most, so that no script holds Redis for long."""
+"""Submissions in one round trip at most."""
+SCRIPT = 200
+"""Submissions in one script at most, so that none holds Redis for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +64,47 @@ class Intake:
             await asyncio.shield(self._runner)
 
     async def _run(self) -> None:
+        round_ = _Round()
         try:
             while self._new or self._noted:
                 round_ = self._gather()
                 try:
-                    replies = await run_all(self._redis, round_.calls)
-                except (AgentfleetError, ResponseError) as error:
+                    self._take_in(round_, await run_each(self._redis, round_.calls))
+                except AgentfleetError as error:
                     round_.fail(error)
-                else:
-                    self._take_in(round_, replies)
         finally:
             self._runner = None
+            if self._new or self._noted:  # an end that nobody foresaw: nobody may wait for ever
+                round_.enqueues += [list(self._new), self._noted]
+                self._new, self._noted = deque(), []
+                round_.fail(Unavailable("the coordinator stopped taking tasks in; send it again"))
 
     def _gather(self) -> "_Round":
         round_ = _Round()
         noted, self._noted = self._noted, []
-        for pool, pending in _grouped(noted, lambda each: each.envelope.pool).items():
-            round_.enqueues.append(pending)
-            round_.calls.append(self._queues.pool(pool).calls.submit([each.envelope for each in pending]))
+        for pool, all_pending in _grouped(noted, lambda each: each.envelope.pool).items():
+            for pending in _chunks(all_pending):
+                round_.enqueues.append(pending)
+                calls = self._queues.pool(pool).calls
+                round_.calls.append(calls.submit([each.envelope for each in pending]))
         new = [self._new.popleft() for _ in range(min(GROUP, len(self._new)))]
-        for tenant, pending in _grouped(new, lambda each: each.envelope.tenant).items():
-            round_.notes.append(pending)
-            round_.calls.append(record_call(TenantKeys(self._fleet, tenant), [each.note for each in pending]))
+        for tenant, all_pending in _grouped(new, lambda each: each.envelope.tenant).items():
+            keys = TenantKeys(self._fleet, tenant)
+            for pending in _chunks(all_pending):
+                round_.notes.append(pending)
+                round_.calls.append(record_call(keys, [each.note for each in pending]))
         return round_
 
     def _take_in(self, round_: "_Round", replies: Sequence[Any]) -> None:
         enqueued = len(round_.enqueues)
         for pending, reply in zip(round_.enqueues, replies[:enqueued], strict=True):
+            if _failed(pending, reply):
+                continue
             for each, fresh in zip(pending, reply, strict=True):
                 each.end(Admitted(each.envelope, fresh == 1, each.now_ms))
         for pending, reply in zip(round_.notes, replies[enqueued:], strict=True):
+            if _failed(pending, reply):
+                continue
             for each, noted in zip(pending, recorded([each.note for each in pending], reply), strict=True):
                 if noted.conflict:
                     each.fail(conflict(noted))
@@ -130,6 +144,26 @@ class _Round:
         for pending in (*self.enqueues, *self.notes):
             for each in pending:
                 each.fail(error)
+
+
+def _failed(pending: Sequence[_Pending], reply: Any) -> bool:
+    """One pool's or tenant's script was refused; the others of the round stand."""
+    if not isinstance(reply, Exception):
+        return False
+    error = reply
+    try:
+        with reaching_redis():
+            raise reply
+    except (AgentfleetError, ResponseError) as translated:
+        error = translated
+    for each in pending:
+        each.fail(error)
+    return True
+
+
+def _chunks(pending: list[_Pending]) -> Iterator[list[_Pending]]:
+    for start in range(0, len(pending), SCRIPT):
+        yield pending[start : start + SCRIPT]
 
 
 def _grouped(pending: Iterable[_Pending], key: Callable[[_Pending], str]) -> dict[str, list[_Pending]]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from agentfleet_coordinator import views
 from agentfleet_core.budget.money import usd
-from agentfleet_core.queue.envelope import TaskRecord, TaskState
+from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
+from agentfleet_core.routing.reasons import RouteReason
 
 WIDTH = 80
 LABEL = 10
@@ -14,7 +15,7 @@ LABEL = 10
 def explain_task(record: TaskRecord, steps: int, paused: str | None) -> views.Json:
     """`paused` names what is paused that concerns the task."""
     envelope = record.envelope
-    facts: list[tuple[str, str]] = [("route", f"{envelope.tier}: {envelope.tier_reason}".removesuffix(": "))]
+    facts: list[tuple[str, str]] = [("route", _route(envelope))]
     if paused and not record.state.ended:
         facts.append(
             ("paused", f"{paused} is paused; nothing starts and no paid call is made until it is resumed")
@@ -45,6 +46,18 @@ def explain_task(record: TaskRecord, steps: int, paused: str | None) -> views.Js
         "paused": paused,
         "text": "\n".join(lines),
     }
+
+
+def _route(envelope: Envelope) -> str:
+    why = {
+        RouteReason.TIER_DEFAULT: f"the default of {envelope.type}",
+        RouteReason.TIER_REQUESTED: "as the submit asked",
+        RouteReason.TIER_BELOW_LOWEST: f"the lowest that {envelope.type} allows; a cheaper one was asked for",
+        RouteReason.TIER_ABOVE_HIGHEST: f"the highest that {envelope.type} allows; a dearer one was asked for",
+        RouteReason.TIER_MISSING: f"the default of {envelope.type}; the one asked for does not exist",
+    }
+    text = next((text for reason, text in why.items() if reason == envelope.tier_reason), "")
+    return f"{envelope.tier}, {text} ({envelope.tier_reason})" if text else envelope.tier
 
 
 def _sentence(error: bytes) -> str:
