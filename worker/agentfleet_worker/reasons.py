@@ -25,7 +25,9 @@ class AttemptReason(StrEnum):
     OUTPUT_REFUSED = "OutputRefused"
     """The result cannot be written as JSON, is too large, or is off the type's outputSchema."""
     ANSWER_CUT = "AnswerCut"
-    """The model stopped (max_tokens, a full context window, a reason newer than this code) with nothing to use."""
+    """The model stopped (max_tokens, a full context window, a reason newer than this code) with nothing to
+    use.
+    """
     MODEL_REFUSED = "ModelRefused"
     """The model declined to answer."""
     TOO_MANY_TURNS = "TooManyTurns"
@@ -38,6 +40,10 @@ class AttemptReason(StrEnum):
     """Retries inside the step's deadline did not get through: 429, 5xx, time-outs, lost connections."""
     COST_UNKNOWN = "CostUnknown"
     """No price or bound covers the call, so it was not made."""
+    BUDGET_MISSING = "BudgetMissing"
+    """The tenant has no TenantBudget now, so nothing may be paid for it."""
+    THROTTLED = "Throttled"
+    """The provider asked to wait for longer than the step may take."""
     TYPE_UNKNOWN = "TypeUnknown"
     """The fleet config has no such task type now."""
     REDIS_UNAVAILABLE = "RedisUnavailable"

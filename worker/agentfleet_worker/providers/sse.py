@@ -1,14 +1,15 @@
 """PURE. A Messages API stream, read to the message that it builds; and back, to replay a journaled message.
 
-Every call streams on the wire, so this runs for each event of each call: it keeps to plain dictionaries. What the
-provider adds later passes through: unknown events are skipped, unknown blocks kept, and a delta of an unknown kind
-extends the block's field of the same name.
+Every call streams on the wire, so this runs for each event of each call: it keeps to plain dictionaries.
+What the provider adds later passes through: unknown events are skipped, unknown blocks kept, and a delta of
+an unknown kind extends the block's field of the same name.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
+
 from agentfleet_core.budget.usage import merged
 
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
@@ -33,7 +34,9 @@ class StreamReader:
         self._texts: dict[int, list[str]] = {}
 
     def feed(self, data: bytes) -> str:
-        """The new text that these bytes brought. Raises `StreamError` for an `error` event or broken framing."""
+        """The new text that these bytes brought. Raises `StreamError` for an `error` event or broken
+        framing.
+        """
         data = self._rest + data if self._rest else data
         end = data.rfind(b"\n")
         if end < 0:
@@ -62,13 +65,17 @@ class StreamReader:
             case "content_block_stop":
                 self._close(event["index"])
             case "message_delta" if self.message is not None:
-                self.message.update({name: value for name, value in event["delta"].items() if value is not None})
+                self.message.update(
+                    {name: value for name, value in event["delta"].items() if value is not None}
+                )
                 self.message["usage"] = merged(self.message.get("usage") or {}, event.get("usage") or {})
             case "message_stop":
                 self.complete = self.message is not None
             case "error":
                 error = event.get("error") or {}
-                raise StreamError(str(error.get("type", "api_error")), str(error.get("message", "no message")))
+                raise StreamError(
+                    str(error.get("type", "api_error")), str(error.get("message", "no message"))
+                )
 
     def _add(self, event: dict[str, Any], text: list[str]) -> None:
         delta, index = event["delta"], event["index"]
@@ -92,7 +99,7 @@ class StreamReader:
             block[name] = block.get(name, "") + "".join(self._texts.pop(index))
         if index in self._partial:
             written = "".join(self._partial.pop(index))
-            # A call cut by max_tokens may end inside its arguments; what cannot be read is kept as it was written.
+            # A call cut by max_tokens may end inside its arguments; they are kept as they were written.
             block["input"] = _read_arguments(written)
 
     @property
@@ -139,7 +146,9 @@ def as_stream(message: Mapping[str, Any]) -> Iterator[bytes]:
         for delta in deltas:
             yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
-    delta = {name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details", "container")}
+    delta = {
+        name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details", "container")
+    }
     yield _event("message_delta", delta=delta, usage=message.get("usage") or {"output_tokens": 0})
     yield _event("message_stop")
 
@@ -166,5 +175,7 @@ def _taken_apart(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[st
             ]
         case "tool_use" | "server_tool_use":
             empty["input"] = {}
-            return empty, [{"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()}]
+            return empty, [
+                {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()}
+            ]
     return empty, []

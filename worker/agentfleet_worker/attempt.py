@@ -1,0 +1,71 @@
+"""One attempt at one task: what it holds while it runs, its clocks, and how it is stopped from outside.
+
+Only the event loop changes it; the lease thread reads its claim and its type's time-outs.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from agentfleet_core.api.v1alpha1.task_type import TaskTypeSpec
+from agentfleet_core.queue.envelope import Claim
+from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending
+
+if TYPE_CHECKING:
+    from agentfleet_worker.deadlines import Deadline
+
+
+class Attempt:
+    __slots__ = (
+        "_offset_ms",
+        "claim",
+        "claimed_at",
+        "deadline",
+        "spec",
+        "stopped",
+        "task",
+        "task_deadline",
+    )
+
+    def __init__(self, claim: Claim, spec: TaskTypeSpec, claimed_at: float) -> None:
+        self.claim = claim
+        self.spec = spec
+        self.claimed_at = claimed_at
+        """Monotonic seconds at which the claim was asked for: never later than the claim."""
+        self._offset_ms = claim.now_ms - claimed_at * 1000
+        used_ms = claim.now_ms - claim.started_ms - claim.parked_total_ms
+        self.deadline = claimed_at + spec.timeouts.task_seconds - used_ms / 1000
+        """Monotonic; the task's, not this attempt's."""
+        self.stopped: BaseException | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.task_deadline: Deadline | None = None
+
+    @property
+    def id(self) -> str:
+        return self.claim.envelope.id
+
+    def now_ms(self) -> int:
+        """Redis's time, as far as it is known without asking: from the claim on by our monotonic clock."""
+        return int(time.monotonic() * 1000 + self._offset_ms)
+
+    def at_ms(self, monotonic: float) -> int:
+        return int(monotonic * 1000 + self._offset_ms)
+
+    def stop(self, ending: Ending) -> None:
+        """End it so; the first word counts."""
+        self._interrupt(AttemptStopped(ending))
+
+    def lose(self) -> None:
+        """Nothing of it counts any more."""
+        self._interrupt(AttemptLost())
+
+    def _interrupt(self, why: BaseException) -> None:
+        if self.stopped is None:
+            self.stopped = why
+        if self.task is not None:
+            self.task.cancel()
+
+    def check(self) -> None:
+        """Raises what stopped the attempt, for a handler that went on regardless."""
+        if self.stopped is not None:
+            raise self.stopped

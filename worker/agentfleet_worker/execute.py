@@ -1,0 +1,86 @@
+"""Runs what a TaskType names: a handler, a workflow or an agent. Gives the task's output, or raises how it
+ended.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from agentfleet.tools import call_function
+from agentfleet_core.errors import InvalidInput
+from agentfleet_worker.agents import run_agent
+from agentfleet_worker.code import CodeMissing
+from agentfleet_worker.context import WorkerContext
+from agentfleet_worker.limits import MAX_OUTPUT_BYTES, sized
+from agentfleet_worker.outcomes import AttemptStopped, Ending, as_output, fail, retry, succeed
+from agentfleet_worker.reasons import AttemptReason
+from agentfleet_worker.schemas import problems_of
+from agentfleet_worker.services import Services
+from agentfleet_worker.workflow import run_workflow
+
+
+async def execute(context: WorkerContext, services: Services) -> Ending:
+    """How the attempt ended well. Raises `AttemptStopped`, or what a handler raised."""
+    attempt = context.running
+    spec = attempt.spec
+    values = orjson.loads(attempt.claim.envelope.input)
+    limitations: tuple[str, ...] = ()
+    try:
+        if spec.handler is not None:
+            function = services.code.function(spec.handler)
+            code = getattr(function, "__code__", None)
+            if code is not None and code.co_flags & 0x80:
+                result = await _bound(function, context, values)(context, **values)
+            else:
+                result = await call_function(_bound(function, context, values), context, **values)
+        elif spec.workflow is not None:
+            result = await run_workflow(spec.workflow, context, services, values)
+        elif spec.agent is not None:
+            answer = await run_agent(spec, context, services, values)
+            return succeed(_output(answer.output, spec.output_schema), answer.limitations)
+        else:
+            raise AttemptStopped(fail(AttemptReason.TYPE_UNKNOWN, "the task type has nothing to run"))
+    except CodeMissing as error:
+        raise AttemptStopped(retry(AttemptReason.HANDLER_MISSING, str(error), error)) from error
+    return succeed(_output(result, spec.output_schema), limitations)
+
+
+_SIGNATURES: dict[Callable[..., Any], inspect.Signature] = {}
+
+
+def _bound(
+    function: Callable[..., Any], context: WorkerContext, values: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """The function, once it is sure that it takes these fields."""
+    signature = _SIGNATURES.get(function)
+    if signature is None:
+        signature = _SIGNATURES[function] = inspect.signature(function)
+    try:
+        signature.bind(context, **values)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        detail = f"{name}{signature} does not take this input: {error}; name its fields, or take **fields"
+        raise AttemptStopped(fail(AttemptReason.INPUT_REFUSED, detail, InvalidInput(detail))) from error
+    return function
+
+
+def _output(result: Any, schema: Mapping[str, Any]) -> bytes:
+    try:
+        output = as_output(result)
+    except InvalidInput as error:
+        detail = f"the result {error}; return what JSON can say"
+        raise AttemptStopped(fail(AttemptReason.OUTPUT_REFUSED, detail, error)) from error
+    if len(output) > MAX_OUTPUT_BYTES:
+        detail = (
+            f"the result has {sized(len(output))}, a task may return {sized(MAX_OUTPUT_BYTES)}: "
+            "store it elsewhere and return where"
+        )
+        raise AttemptStopped(fail(AttemptReason.OUTPUT_REFUSED, detail))
+    if schema:
+        wrong = problems_of(schema, orjson.loads(output))
+        if wrong:
+            detail = f"the result is off the type's outputSchema: {wrong}"
+            raise AttemptStopped(fail(AttemptReason.OUTPUT_REFUSED, detail))
+    return output

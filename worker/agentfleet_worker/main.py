@@ -1,0 +1,246 @@
+"""Wires a worker from its environment, runs it, and ends it: the only place that knows every part."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx2
+from anthropic import AsyncAnthropic
+from redis.asyncio import Redis
+
+from agentfleet_core.budget.bells import Bells
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.room import Room
+from agentfleet_core.errors import AgentfleetError
+from agentfleet_core.fleet.store import ConfigFollower
+from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.ports import Queue
+from agentfleet_core.queue.batching import GroupCommit
+from agentfleet_core.queue.streams import PoolQueue
+from agentfleet_core.settings import WorkerSettings, read_worker_settings
+from agentfleet_core.telemetry.logs import set_up_logs
+from agentfleet_core.telemetry.server import ProbeServer
+from agentfleet_worker.background import Background
+from agentfleet_worker.code import Code
+from agentfleet_worker.context import remember_contexts
+from agentfleet_worker.deadlines import Deadlines
+from agentfleet_worker.drain import drain, on_signals
+from agentfleet_worker.events import Progress
+from agentfleet_worker.holds import OpenHolds
+from agentfleet_worker.housekeeping import follow_config, sweep_ledgers
+from agentfleet_worker.leases import LeaseKeeper
+from agentfleet_worker.loop import ClaimLoop
+from agentfleet_worker.providers.budget import CallBudget
+from agentfleet_worker.providers.metered import MeteredTransport
+from agentfleet_worker.providers.pacing import Pacer
+from agentfleet_worker.providers.routes import ProviderKeys, Routes
+from agentfleet_worker.providers.tries import TryServices
+from agentfleet_worker.runner import Runner
+from agentfleet_worker.services import Services
+from agentfleet_worker.tally import Tally
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 1_000
+"""To providers; a worker's concurrency is at most this."""
+MAX_THREADS = 64
+"""For handlers and tools that are plain functions."""
+CLOSE_SECONDS = 5.0
+
+
+def main() -> None:
+    settings = read_worker_settings(os.environ)
+    set_up_logs(settings.common.log_format)
+    code = run(settings)
+    # A handler's plain function may still sit in its thread; the interpreter would wait for it for ever.
+    logging.shutdown()
+    os._exit(code)
+
+
+def run(settings: WorkerSettings) -> int:
+    """Runs until a signal; the exit code."""
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(Worker(settings).run())
+
+
+@dataclass(slots=True)
+class Parts:
+    """Subclasses of a worker replace what they want to watch."""
+
+    redis: Redis
+    queue: PoolQueue
+    commit: GroupCommit
+    ledger: RedisLedger
+    bells: Bells
+    follower: ConfigFollower
+
+
+class Worker:
+    """One worker process. `run` until SIGTERM, then drained."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self._lease_ms = int(settings.lease_seconds * 1000)
+        self._hurry = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        remember_contexts(loop)
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
+        on_signals(loop, self._stop.set, self._hurry.set)
+        async with self._parts() as parts:
+            await self._work(parts)
+        return 0
+
+    def commit(self, queue: PoolQueue) -> GroupCommit:
+        return GroupCommit(queue)
+
+    def wire(self) -> httpx2.AsyncBaseTransport:
+        limits = httpx2.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=30.0
+        )
+        return httpx2.AsyncHTTPTransport(limits=limits)
+
+    @contextlib.asynccontextmanager
+    async def _parts(self) -> AsyncIterator[Parts]:
+        common = self.settings.common
+        redis = connect(common.redis_url)
+        follower = ConfigFollower(redis, FleetKeys(common.fleet))
+        queue = PoolQueue(redis, common.fleet, self.settings.pool)
+        bells = Bells(redis, common.fleet)
+        try:
+            await self._started(follower)
+            yield Parts(redis, queue, self.commit(queue), RedisLedger(redis, common.fleet), bells, follower)
+        finally:
+            await bells.close()
+            await follower.close()
+            await redis.aclose()
+
+    async def _started(self, follower: ConfigFollower) -> None:
+        """Redis may come up after the worker: that is no reason to end."""
+        while True:
+            try:
+                await follower.start()
+                return
+            except AgentfleetError as error:
+                log.warning("waiting for the fleet config: %s", error)
+                if self._stop.is_set():
+                    raise
+                await asyncio.sleep(0.5)
+
+    async def _work(self, parts: Parts) -> None:
+        settings = self.settings
+        holds = OpenHolds()
+        tally = Tally(settings.pool)
+        claims = ClaimLoop(
+            parts.commit, parts.queue, parts.follower, tally, pool=settings.pool, worker=settings.worker_id,
+            revision=settings.revision, lease_ms=self._lease_ms,
+        )  # fmt: skip
+        services, transport = self._services(parts, holds)
+        runner = Runner(services, tally, claims.ended)
+        leases = LeaseKeeper(
+            settings.common.redis_url, parts.queue, parts.ledger, claims.held, holds,
+            worker=settings.worker_id, lease_ms=self._lease_ms, lost=lambda ids: _lose(claims, ids),
+        )  # fmt: skip
+        tally.slots(claims.slots)
+        leases.start()
+        lock = f"{FleetKeys(settings.common.fleet).tag}:sweeping"
+        chores = [
+            asyncio.create_task(follow_config(parts.follower, parts.queue), name="follow-config"),
+            asyncio.create_task(
+                sweep_ledgers(parts.redis, lock, parts.ledger, parts.follower), name="sweep-ledgers"
+            ),
+        ]
+        probes = ProbeServer(settings.common.host, settings.common.metrics_port)
+        try:
+            async with probes:
+                log.info(
+                    "ready", extra={"pool": settings.pool, "worker": settings.worker_id, "port": probes.port}
+                )
+                await self._until_stopped(claims, runner, chores)
+                await drain(claims, settings.grace_seconds, self._hurry)
+        finally:
+            for chore in chores:
+                chore.cancel()
+            services.progress.flush()
+            await services.background.finish(CLOSE_SECONDS)
+            await parts.commit.close(CLOSE_SECONDS)
+            leases.close()
+            await transport.aclose()
+            await self._forget(parts.queue)
+
+    async def _until_stopped(
+        self, claims: ClaimLoop, runner: Runner, chores: "list[asyncio.Task[None]]"
+    ) -> None:
+        """Also ends, by raising, when a part that must not end has ended."""
+        claiming = asyncio.create_task(claims.run(runner), name="claim-loop")
+        stopped = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait((claiming, stopped, *chores), return_when=asyncio.FIRST_COMPLETED)
+        claims.stop()
+        stopped.cancel()
+        for task in done:
+            if task is not stopped:
+                task.result()
+        await claiming
+
+    def _services(self, parts: Parts, holds: OpenHolds) -> tuple[Services, MeteredTransport]:
+        settings = self.settings
+        background, pacer = Background(), Pacer()
+        progress = Progress(parts.commit.emit)
+        budget = CallBudget(
+            parts.ledger, Room(parts.ledger, parts.bells), parts.follower, holds, pacer, background,
+            pool=settings.pool, lease_ms=self._lease_ms,
+        )  # fmt: skip
+        routes = Routes(parts.follower, ProviderKeys(settings.secrets_dir))
+        tries = TryServices(self.wire(), budget, parts.commit, pacer, progress, background)
+        transport = MeteredTransport(routes, tries)
+        services = Services(
+            settings=settings,
+            queue=parts.queue,
+            commit=parts.commit,
+            ledger=parts.ledger,
+            follower=parts.follower,
+            deadlines=Deadlines(asyncio.get_running_loop()),
+            code=Code(),
+            holds=holds,
+            background=background,
+            progress=progress,
+            routes=routes,
+            client=metered_client(transport),
+        )
+        return services, transport
+
+    async def _forget(self, queue: Queue) -> None:
+        with contextlib.suppress(AgentfleetError):
+            await queue.forget(self.settings.worker_id)
+
+
+def metered_client(transport: MeteredTransport) -> AsyncAnthropic:
+    """The SDK above the metered transport. The key is the transport's business; so are retries and
+    time-outs.
+    """
+    return AsyncAnthropic(
+        api_key="held-by-the-transport",
+        base_url="https://api.anthropic.com",
+        max_retries=0,
+        timeout=httpx2.Timeout(None),
+        http_client=httpx2.AsyncClient(transport=transport, timeout=httpx2.Timeout(None)),
+    )
+
+
+def _lose(claims: ClaimLoop, ids: Sequence[str]) -> None:
+    for task_id in ids:
+        attempt = claims.held.get(task_id)
+        if attempt is not None:
+            attempt.lose()

@@ -1,0 +1,145 @@
+"""PURE. How an attempt ends: its settlement, decided from what it returned or raised.
+
+`AttemptStopped` is no Exception, so that a handler's `except Exception` cannot swallow a park or a time-out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentfleet_core.errors import AgentfleetError, HandlerFailed
+from agentfleet_core.problems import BASE, problem_of
+from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
+from agentfleet_core.queue.step import encode_json
+from agentfleet_worker.reasons import AttemptReason
+
+MAX_DETAIL = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ends, before it is addressed to its task."""
+
+    kind: SettleKind
+    reason: str = ""
+    state: TaskState = TaskState.FAILED
+    output: bytes = b""
+    problem: Mapping[str, object] | None = None
+    limitations: tuple[str, ...] = ()
+    not_before_ms: int = 0
+    block_tenant: bool = False
+
+
+class AttemptStopped(BaseException):
+    """Leaves a handler from inside: the attempt ends so, whatever the handler would still do."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
+
+
+class AttemptLost(BaseException):
+    """Another attempt owns the task, or it was cancelled: nothing is to be settled."""
+
+
+def succeed(output: bytes, limitations: tuple[str, ...] = ()) -> Ending:
+    return Ending(SettleKind.END, state=TaskState.SUCCEEDED, output=output, limitations=limitations)
+
+
+def fail(reason: AttemptReason, detail: str, error: BaseException | None = None, **fields: object) -> Ending:
+    """The task cannot succeed: trying again changes nothing."""
+    return Ending(SettleKind.END, reason, TaskState.FAILED, problem=problem(reason, detail, error, **fields))
+
+
+def retry(
+    reason: AttemptReason,
+    detail: str,
+    error: BaseException | None = None,
+    *,
+    not_before_ms: int = 0,
+    **fields: object,
+) -> Ending:
+    """The attempt failed; another may succeed. `not_before_ms` 0: the type's backoff decides."""
+    return Ending(
+        SettleKind.RETRY,
+        reason,
+        problem=problem(reason, detail, error, **fields),
+        not_before_ms=not_before_ms,
+    )
+
+
+def park(reason: AttemptReason, detail: str, *, not_before_ms: int, block_tenant: bool = False) -> Ending:
+    """No failure: the task waits. Its deadline stands still."""
+    return Ending(
+        SettleKind.PARK,
+        f"{reason}: {detail}",
+        not_before_ms=not_before_ms,
+        block_tenant=block_tenant,
+    )
+
+
+def hand_back(reason: AttemptReason) -> Ending:
+    return Ending(SettleKind.HAND_BACK, reason)
+
+
+def problem(
+    reason: AttemptReason, detail: str, error: BaseException | None = None, **fields: object
+) -> dict[str, object]:
+    """A problem as the API shows it; one of our own errors brings its type and fields."""
+    if isinstance(error, AgentfleetError) and not isinstance(error, HandlerFailed):
+        described = problem_of(error)
+    else:
+        described = {"type": BASE + _slug(reason), "title": _title(reason)}
+    return {**described, "detail": detail[:MAX_DETAIL], "reason": str(reason), **fields}
+
+
+def of_exception(error: Exception) -> Ending:
+    """What a handler, a step or a tool raised."""
+    if isinstance(error, HandlerFailed):
+        ending = retry if getattr(error, "retryable", True) else fail
+        return ending(AttemptReason.HANDLER_FAILED, str(error) or "the handler failed", error)
+    where = _where(error)
+    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return retry(AttemptReason.HANDLER_FAILED, f"{detail}{where}", error)
+
+
+def settlement(claim: Claim, ending: Ending) -> Settlement:
+    return Settlement(
+        task_id=claim.envelope.id,
+        attempt=claim.attempt,
+        kind=ending.kind,
+        state=ending.state,
+        output=ending.output,
+        error=b"" if ending.problem is None else encode_json(ending.problem),
+        limitations=ending.limitations,
+        reason=ending.reason,
+        not_before_ms=ending.not_before_ms,
+        block_tenant=ending.block_tenant,
+    )
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line that raised, so that a failure names its place without a log."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return (
+        f" (in {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name}, line {trace.tb_lineno})"
+    )
+
+
+def _title(reason: AttemptReason) -> str:
+    words = "".join(f" {sign.lower()}" if sign.isupper() else sign for sign in reason.value).strip()
+    return words[:1].upper() + words[1:]
+
+
+def _slug(reason: AttemptReason) -> str:
+    return _title(reason).lower().replace(" ", "-")
+
+
+def as_output(result: Any) -> bytes:
+    """Raises `InvalidInput` for what cannot be written as JSON."""
+    return encode_json(result)

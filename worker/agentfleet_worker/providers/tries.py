@@ -1,0 +1,294 @@
+"""One try of a paid call: its hold from the reserve to the settle, whatever happens in between.
+
+A try ends in exactly one of four ways: never sent (released), answered with an error (settled at nothing),
+complete (settled at its cost and journaled), or cut after it was sent (charged at its worst case, since the
+provider may bill it). A cancelled caller does not stop the settling: that goes on in a task of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from agentfleet_core.budget.limits import Hold
+from agentfleet_core.budget.prices import cost_of
+from agentfleet_core.budget.usage import Report, read_usage
+from agentfleet_core.errors import CostUnknown
+from agentfleet_core.queue.envelope import JournalEntry
+from agentfleet_core.queue.step import StepKind, StepRecord
+from agentfleet_core.telemetry import metrics
+from agentfleet_worker.background import Background
+from agentfleet_worker.events import Progress
+from agentfleet_worker.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
+from agentfleet_worker.providers.budget import CallBudget
+from agentfleet_worker.providers.pacing import Pacer
+from agentfleet_worker.providers.sse import StreamError, StreamReader
+from agentfleet_worker.services import Commit
+
+if TYPE_CHECKING:
+    from agentfleet_worker.providers.metered import PaidCall
+
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A try that brought no message. `response`: the provider's own error answer, for the SDK."""
+
+    status: int | None
+    kind: str
+    message: str
+    retry_after_seconds: float | None = None
+    should_retry: bool | None = None
+    """The provider's own word."""
+    response: httpx2.Response | None = None
+    error: Exception | None = None
+
+
+class TryServices:
+    def __init__(
+        self,
+        wire: httpx2.AsyncBaseTransport,
+        budget: CallBudget,
+        commit: Commit,
+        pacer: Pacer,
+        progress: Progress,
+        background: Background,
+    ) -> None:
+        self.wire = wire
+        self.budget = budget
+        self.commit = commit
+        self.pacer = pacer
+        self.progress = progress
+        self.background = background
+
+    async def open(self, paid: "PaidCall") -> "MeteredTry | Broken":
+        """Reserve and send; a try whose answer has begun, or how it broke. Raises `AttemptStopped`."""
+        attempt = paid.context.running
+        hold_id = f"{attempt.id}/{attempt.claim.attempt}/{paid.call.key}.{paid.tries}"
+        hold = await self.budget.hold(attempt, hold_id, paid.amount, tier=paid.target.tier, until=paid.until)
+        answer = await MeteredTry(self, paid, hold).send()
+        outcome = "open" if isinstance(answer, MeteredTry) else answer.kind
+        if outcome != "open":
+            metrics.LLM_CALLS.labels(paid.target.tier, paid.target.model, outcome).inc()
+        return answer
+
+
+class MeteredTry:
+    """Iterate it for the provider's bytes; when they end, the call is settled and journaled."""
+
+    def __init__(self, services: TryServices, paid: "PaidCall", hold: Hold) -> None:
+        self._services = services
+        self._paid = paid
+        self._hold = hold
+        self._reader = StreamReader()
+        self._response: httpx2.Response | None = None
+        self._ended = False
+        self._bytes = 0
+        self._sent_at = time.monotonic()
+        self._until = min(paid.until, self._sent_at + paid.context.running.spec.timeouts.llm_call_seconds)
+
+    @property
+    def headers(self) -> httpx2.Headers:
+        assert self._response is not None  # noqa: S101 -- only a try that was opened is given out
+        return self._response.headers
+
+    async def send(self) -> "MeteredTry | Broken":
+        try:
+            async with asyncio.timeout_at(self._loop_time(self._until)):
+                self._response = await self._services.wire.handle_async_request(self._request())
+                if self._response.status_code == 200:
+                    return self
+                return await self._refused(self._response)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            await self._settle(0)
+            return Broken(None, "connection_error", f"the provider cannot be reached: {error}", error=error)
+        except (httpx2.TransportError, TimeoutError) as error:
+            return await self._cut(error)
+        except BaseException:
+            self._charge_cut()
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises `httpx2.TransportError` when the stream breaks; see `broken_by`."""
+        assert self._response is not None  # noqa: S101 -- only a try that was opened is given out
+        source = aiter(self._response.stream)  # type: ignore[arg-type]  # an async transport's stream
+        last = b""
+        try:
+            while True:
+                async with asyncio.timeout_at(self._loop_time(self._until)):
+                    data = await anext(source, None)
+                if data is None:
+                    break
+                self._take(data)
+                if self._reader.complete:
+                    last += data
+                else:
+                    yield data
+            if not self._reader.complete:
+                raise httpx2.RemoteProtocolError("the stream ended before message_stop")
+            await self._complete()
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout("the call did not end within llmCallSeconds") from error
+        except StreamError as error:
+            raise httpx2.RemoteProtocolError(f"{error.kind}: {error}") from error
+        finally:
+            await self.aclose()
+        yield last
+
+    async def aclose(self) -> None:
+        """A caller that goes away early has cut its call."""
+        self._charge_cut()
+        if self._response is not None:
+            await self._response.stream.aclose()  # type: ignore[union-attr]  # an async transport's stream
+
+    def broken_by(self, error: httpx2.TransportError) -> Broken:
+        cause = error.__cause__
+        if isinstance(cause, StreamError):
+            return Broken(None, cause.kind, str(cause), error=error)
+        kind = "timeout_error" if isinstance(error, httpx2.TimeoutException) else "connection_error"
+        return Broken(None, kind, str(error), error=error)
+
+    def _request(self) -> httpx2.Request:
+        paid = self._paid
+        seconds = max(0.001, self._until - time.monotonic())
+        limits = {
+            "connect": min(CONNECT_SECONDS, seconds),
+            "read": seconds,
+            "write": seconds,
+            "pool": seconds,
+        }
+        url = paid.target.base_url + "/v1/messages"
+        return httpx2.Request(
+            "POST", url, headers=paid.headers, content=paid.payload, extensions={"timeout": limits}
+        )
+
+    def _take(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > MAX_RESPONSE_BYTES:
+            raise httpx2.RemoteProtocolError("the answer is larger than a message can be")
+        text = self._reader.feed(data)
+        if text:
+            context = self._paid.context
+            self._services.progress.text(context.task_id, context.attempt, self._paid.call.key, text)
+
+    async def _refused(self, response: httpx2.Response) -> Broken:
+        """An error answer: not billed. Its body is read whole, for the SDK to raise its own error of it."""
+        body = b""
+        async for data in response.stream:  # type: ignore[union-attr]  # an async transport's stream
+            body = (body + data)[:MAX_ERROR_BODY_BYTES]
+        await response.stream.aclose()  # type: ignore[union-attr]  # an async transport's stream
+        await self._settle(0)
+        kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING]
+        answer = httpx2.Response(response.status_code, headers=kept, content=body)
+        kind, message = _described(answer)
+        return Broken(
+            response.status_code, kind, message, _retry_after(answer), _should_retry(answer), answer
+        )
+
+    async def _cut(self, error: Exception) -> Broken:
+        self._charge_cut()
+        if isinstance(error, httpx2.TransportError):
+            return self.broken_by(error)
+        broken = httpx2.ReadTimeout("the call did not end within llmCallSeconds")
+        return Broken(None, "timeout_error", str(broken), error=broken)
+
+    async def _settle(self, cost: int) -> None:
+        self._ended = True
+        await asyncio.shield(self._services.background.start(self._services.budget.settle(self._hold, cost)))
+
+    def _charge_cut(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._services.background.start(self._charge_worst_case())
+
+    async def _charge_worst_case(self) -> None:
+        """The ledger by its worst case, and the task's cost too: a journal entry without a result."""
+        paid = self._paid
+        metrics.LLM_CALLS.labels(paid.target.tier, paid.target.model, "cut").inc()
+        await self._services.budget.settle(self._hold, self._hold.amount, unconfirmed=True)
+        record = StepRecord(
+            StepKind.CUT, paid.call.name, None, paid.started_ms, paid.context.running.now_ms(),
+            self._hold.amount, paid.target.tier, paid.target.model,
+        )  # fmt: skip
+        claim = paid.context.running.claim
+        key = f"{paid.call.key}!{claim.attempt}.{paid.tries}"
+        await self._services.commit.journal(
+            JournalEntry(claim.envelope.id, claim.attempt, key, record.encode(), record.cost)
+        )
+
+    async def _complete(self) -> None:
+        """Settled and journaled before anything else happens with the answer."""
+        self._ended = True
+        await asyncio.shield(self._services.background.start(self._keep()))
+
+    async def _keep(self) -> None:
+        paid = self._paid
+        assert self._reader.message is not None  # noqa: S101 -- complete
+        cost, unconfirmed, report = self._cost()
+        message = dict(self._reader.message)
+        usage = message.pop("usage", None)
+        record = StepRecord(
+            StepKind.LLM, paid.call.name, message, paid.started_ms, paid.context.running.now_ms(), cost,
+            paid.target.tier, paid.target.model, usage,
+        )  # fmt: skip
+        self._services.progress.flush_step(paid.context.task_id, paid.context.attempt, paid.call.key)
+        settle = self._services.budget.settle(self._hold, cost, unconfirmed=unconfirmed)
+        journal = paid.context.write(paid.call.key, record.encode(), record)
+        settled, journaled = await asyncio.gather(settle, journal, return_exceptions=True)
+        for outcome in (journaled, settled):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        paid.call.record = record
+        _count(paid, cost, report, time.monotonic() - self._sent_at)
+
+    def _cost(self) -> tuple[int, bool, Report | None]:
+        """A usage that no price covers is charged at the worst case: the call was made."""
+        try:
+            report = read_usage(self._reader.usage)
+            return cost_of(report, self._paid.rates), False, report
+        except CostUnknown:
+            return self._hold.amount, True, None
+
+    @staticmethod
+    def _loop_time(monotonic: float) -> float:
+        return asyncio.get_running_loop().time() + monotonic - time.monotonic()
+
+
+_FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
+
+def _described(answer: httpx2.Response) -> tuple[str, str]:
+    try:
+        error = answer.json()["error"]
+        return str(error["type"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return "http_error", f"HTTP {answer.status_code}"
+
+
+def _should_retry(answer: httpx2.Response) -> bool | None:
+    return {"true": True, "false": False}.get(answer.headers.get("x-should-retry", ""))
+
+
+def _retry_after(answer: httpx2.Response) -> float | None:
+    text = answer.headers.get("retry-after")
+    try:
+        return max(0.0, float(text)) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _count(paid: "PaidCall", cost: int, report: Report | None, seconds: float) -> None:
+    tier, model = paid.target.tier, paid.target.model
+    metrics.LLM_CALLS.labels(tier, model, "complete").inc()
+    metrics.LLM_CALL_SECONDS.labels(tier, model).observe(seconds)
+    metrics.SPENT_USD.labels(metrics.TENANTS.of(paid.context.tenant), tier).inc(cost / 1_000_000_000)
+    if report is not None:
+        total = report.total
+        for kind in ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output"):
+            count = getattr(total, kind)
+            if count:
+                metrics.LLM_TOKENS.labels(tier, model, kind).inc(count)

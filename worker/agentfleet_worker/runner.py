@@ -1,0 +1,118 @@
+"""Runs one attempt from claim to settlement. Whatever happens in it becomes a settlement; nothing escapes."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from agentfleet_core.errors import Unavailable
+from agentfleet_core.queue.envelope import Claim, SettleKind
+from agentfleet_core.queue.step import decode_step
+from agentfleet_core.resilience.backoff import backoff_seconds
+from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.context import CURRENT, WorkerContext
+from agentfleet_worker.execute import execute
+from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, of_exception, park, settlement
+from agentfleet_worker.providers.errors import of_provider_error
+from agentfleet_worker.reasons import AttemptReason
+from agentfleet_worker.replay import partial
+from agentfleet_worker.services import Services
+from agentfleet_worker.tally import Tally
+
+UNKNOWN_TYPE_PARK_MS = 30_000
+TIMED_OUT = Ending(SettleKind.END, AttemptReason.TASK_TIMEOUT)
+"""Stands for what `_time_out` makes of the journal."""
+
+
+class Runner:
+    def __init__(self, services: Services, tally: Tally, ended: Callable[[Attempt], None]) -> None:
+        self._services = services
+        self._tally = tally
+        self._ended = ended
+
+    def start(self, claim: Claim, claimed_at: float) -> Attempt | None:
+        """None: the claim could not be run and is settled already."""
+        spec = self._services.follower.config.task_types.get(claim.envelope.type)
+        if spec is None:
+            self.refuse(claim, _type_unknown(claim))
+            return None
+        attempt = Attempt(claim, spec, claimed_at)
+        services = self._services
+        attempt.task_deadline = services.deadlines.add(attempt.deadline, lambda: attempt.stop(TIMED_OUT))
+        attempt.task = asyncio.get_running_loop().create_task(self._run(attempt))
+        return attempt
+
+    async def _run(self, attempt: Attempt) -> None:
+        services = self._services
+        context = WorkerContext(attempt, services)
+        CURRENT.set(context)
+        try:
+            ending = await self._outcome(attempt, context)
+            if ending is TIMED_OUT:
+                ending = await self._time_out(attempt)
+            if ending is not None:
+                self.settle(attempt, ending)
+        finally:
+            if attempt.task_deadline is not None:
+                services.deadlines.remove(attempt.task_deadline)
+            self._ended(attempt)
+
+    async def _outcome(self, attempt: Attempt, context: WorkerContext) -> Ending | None:
+        """None: there is nothing to settle."""
+        try:
+            ending = await execute(context, self._services)
+            # A handler may have swallowed what stopped it; what it returned then does not count.
+            attempt.check()
+            return ending
+        except AttemptStopped as stopped:
+            return stopped.ending
+        except AttemptLost:
+            return None
+        except asyncio.CancelledError:
+            return self._cancelled(attempt)
+        except Exception as error:  # noqa: BLE001 -- the edge of users' code
+            if attempt.stopped is not None:
+                return self._cancelled(attempt)
+            return of_provider_error(error, attempt.now_ms()) or of_exception(error)
+
+    def _cancelled(self, attempt: Attempt) -> Ending | None:
+        """The attempt was stopped from outside, or its handler cancelled itself."""
+        if isinstance(attempt.stopped, AttemptStopped):
+            return attempt.stopped.ending
+        if attempt.stopped is not None:
+            return None
+        return of_exception(asyncio.InvalidStateError("the handler cancelled itself"))
+
+    async def _time_out(self, attempt: Attempt) -> Ending:
+        """Partial, if there is anything in the journal; it is read again: what is there counts."""
+        seconds = attempt.spec.timeouts.task_seconds
+        try:
+            steps = await self._services.queue.steps(attempt.id)
+        except Unavailable:
+            steps = {}
+        return partial({key: decode_step(value) for key, value in steps.items()}, seconds)
+
+    def settle(self, attempt: Attempt, ending: Ending) -> None:
+        """Queued when it returns; the slot is free."""
+        made = settlement(attempt.claim, ending)
+        if ending.kind is SettleKind.RETRY and not ending.not_before_ms:
+            retry = attempt.spec.retry
+            seconds = backoff_seconds(
+                attempt.claim.failures + 1,
+                random=random.random(),
+                base_seconds=retry.backoff_seconds,
+                cap_seconds=retry.max_backoff_seconds,
+            )
+            made = replace(made, not_before_ms=attempt.now_ms() + int(seconds * 1000))
+        future = self._services.commit.settle(made)
+        self._tally.settling(attempt, ending, time.monotonic() - attempt.claimed_at, future)
+
+    def refuse(self, claim: Claim, ending: Ending) -> None:
+        """Settle a claim that is not run."""
+        self._services.commit.settle(settlement(claim, ending))
+
+
+def _type_unknown(claim: Claim) -> Ending:
+    detail = f"this fleet has no TaskType {claim.envelope.type} now"
+    return park(AttemptReason.TYPE_UNKNOWN, detail, not_before_ms=claim.now_ms + UNKNOWN_TYPE_PARK_MS)

@@ -1,0 +1,57 @@
+"""Counts what attempts come to, with metrics' children kept: looking them up costs more than a short task."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from agentfleet_core.queue.envelope import Claim, SettleKind, SettleOutcome
+from agentfleet_core.telemetry import metrics
+from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.outcomes import Ending
+
+
+class Tally:
+    def __init__(self, pool: str) -> None:
+        self._pool = pool
+        self._start_seconds = metrics.TASK_START_SECONDS.labels(pool)
+        self._running = metrics.TASKS_RUNNING.labels(pool)
+        self._slots = metrics.WORKER_SLOTS.labels(pool)
+        self._seconds: dict[str, Any] = {}
+        self._ended: dict[tuple[str, str], Any] = {}
+
+    def slots(self, count: int) -> None:
+        self._slots.set(count)
+
+    def running(self, count: int) -> None:
+        self._running.set(count)
+
+    def claimed(self, claim: Claim) -> None:
+        if claim.attempt == 1:
+            self._start_seconds.observe((claim.now_ms - claim.admitted_ms) / 1000)
+
+    def settling(
+        self, attempt: Attempt, ending: Ending, seconds: float, outcome: "Awaitable[SettleOutcome]"
+    ) -> None:
+        task_type = attempt.claim.envelope.type
+        observed = self._seconds.get(task_type)
+        if observed is None:
+            observed = self._seconds[task_type] = metrics.TASK_SECONDS.labels(self._pool, task_type)
+        observed.observe(seconds)
+        if ending.kind is SettleKind.END:
+            self._count_end(task_type, ending.state)
+            return
+        reason = ending.reason.partition(":")[0]
+        metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, reason).inc()
+        if ending.kind is SettleKind.RETRY and isinstance(outcome, asyncio.Future):
+            outcome.add_done_callback(lambda settled: self._if_dead(task_type, settled))
+
+    def _if_dead(self, task_type: str, settled: "asyncio.Future[SettleOutcome]") -> None:
+        if not settled.cancelled() and settled.exception() is None and settled.result() is SettleOutcome.DEAD:
+            self._count_end(task_type, "dead")
+
+    def _count_end(self, task_type: str, state: str) -> None:
+        counter = self._ended.get((task_type, state))
+        if counter is None:
+            counter = metrics.TASKS_ENDED.labels(self._pool, task_type, state)
+            self._ended[task_type, state] = counter
+        counter.inc()
