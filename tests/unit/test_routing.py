@@ -1,4 +1,4 @@
-"""Routing: the type's default unless somebody asks, never outside the type's bounds, always with its reason."""
+"""Routing: the default unless somebody asks, never outside the bounds of the type, always with its reason."""
 
 from typing import Any
 
