@@ -72,7 +72,7 @@ class TestBackoff:
 
 def claim(*, admitted_ms: int = 0, started_ms: int, parked_total_ms: int = 0, expires: int = 3_600) -> Claim:
     envelope = Envelope(
-    def test_it_stays_between_nothing_and_the_cap(self, failures: int, random: float, cap: float) -> None:
+        id="pool.01", tenant="acme", type="t", priority=50, revision="r", tier="fast", tier_reason="",
         input=b"{}", expires_after_seconds=expires,
     )  # fmt: skip
     return Claim(envelope, 1, 0, admitted_ms, started_ms, parked_total_ms, started_ms, {})
