@@ -4,23 +4,25 @@ A client is made here and nowhere else, so that no command can hang for ever and
 tried again. Never `decode_responses`: payloads are bytes.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
-    ResponseError,
+    RedisError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agentfleet_core.errors import Unavailable
+from agentfleet_core.keyspace.wire import Address, Wire
 
 COMMAND_SECONDS = 5.0
 """A command that blocks in Redis (BLPOP, XREAD BLOCK) must ask for less than this."""
@@ -38,8 +40,65 @@ _OUT_OF_REACH = (
     OSError,
     TimeoutError,
 )
-_OUT_OF_REACH_CODES = ("LOADING", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY ")
-"""Answers that redis-py gives no class of their own."""
+_OUT_OF_REACH_CODES = (
+    "LOADING",
+    "MISCONF",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "BUSY ",
+    "OOM ",
+    "READONLY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
+"""How an answer begins that the same command may not get in a moment."""
+
+
+class FleetRedis(Redis):
+    """redis-py's client, with one shared connection beside its pool for what answers at once."""
+
+    _wire: Wire | None = None
+    command_seconds: float = COMMAND_SECONDS
+    retries: int = RETRIES
+
+    def wire(self) -> Wire | None:
+        """The shared connection of the running loop; None where only redis-py knows how to connect (TLS)."""
+        wire = self._wire
+        if wire is not None and wire.loop is asyncio.get_running_loop():
+            return wire
+        address = _plain_address(self)
+        if address is None:
+            return None
+        self._wire = Wire(
+            address,
+            command_seconds=self.command_seconds,
+            connect_seconds=min(CONNECT_SECONDS, self.command_seconds),
+            retries=self.retries,
+        )
+        return self._wire
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        if self._wire is not None:
+            self._wire.close()
+        await super().aclose(close_connection_pool)
+
+
+def _plain_address(redis: Redis) -> Address | None:
+    pool = redis.connection_pool
+    options = pool.connection_kwargs
+    if options.get("credential_provider") or pool.connection_class not in (
+        Connection,
+        UnixDomainSocketConnection,
+    ):
+        return None
+    return Address(
+        host=options.get("host", "localhost"),
+        port=int(options.get("port", 6379)),
+        path=options.get("path", ""),
+        db=int(options.get("db", 0)),
+        username=options.get("username") or "",
+        password=options.get("password") or "",
+    )
 
 
 def connect(
@@ -48,13 +107,13 @@ def connect(
     command_seconds: float = COMMAND_SECONDS,
     retries: int = RETRIES,
     max_connections: int = MAX_CONNECTIONS,
-) -> Redis:
-    """A client with a pool of connections. Nothing is sent before the first command.
+) -> FleetRedis:
+    """A client that sends nothing before the first command; `await client.aclose()` ends it.
 
     A lost connection is tried again `retries` times with jittered backoff (some 0.3 s in all), so what is
     sent must be safe to send twice.
     """
-    return Redis.from_url(
+    client = FleetRedis.from_url(
         url,
         decode_responses=False,
         protocol=2,
@@ -64,6 +123,9 @@ def connect(
         max_connections=max_connections,
         retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), retries, _LOST),
     )
+    assert isinstance(client, FleetRedis)  # noqa: S101  # redis-py types what from_url returns as Redis
+    client.command_seconds, client.retries = command_seconds, retries
+    return client
 
 
 @contextmanager
@@ -71,9 +133,12 @@ def reaching_redis() -> Iterator[None]:
     """Turns what redis-py raises for a Redis that cannot serve now into `Unavailable`, the cause chained."""
     try:
         yield
-    except _OUT_OF_REACH as error:
-        raise Unavailable(f"Redis cannot be reached: {error}") from error
-    except ResponseError as error:
-        if str(error).startswith(_OUT_OF_REACH_CODES):
-            raise Unavailable(f"Redis cannot serve now: {error}") from error
+    except (RedisError, OSError, TimeoutError) as error:
+        if is_out_of_reach(error):
+            raise Unavailable(f"Redis cannot be reached: {error}") from error
         raise
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Whether the same command may succeed in a moment, unchanged."""
+    return isinstance(error, _OUT_OF_REACH) or str(error).startswith(_OUT_OF_REACH_CODES)

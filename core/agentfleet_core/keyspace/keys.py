@@ -167,11 +167,11 @@ class PoolKeys:
         return f"{self.tag}:answers"
 
     def task(self, task_id: str) -> str:
-        """Hash: the task, its journal in the fields `j:<step>`."""
+        """Hash: the task, its journal in the fields `j:<step>`, its events in `v:<number>`."""
         return f"{self.tag}:t:{task_id.rpartition('.')[2]}"
 
     def events(self, task_id: str) -> str:
-        """Stream: what followers of the task see."""
+        """Pub/sub channel: the number of the task's newest event, while somebody follows it."""
         return f"{self.tag}:e:{task_id.rpartition('.')[2]}"
 
     def lanes(self, tenant: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from agentfleet_core.keyspace.connect import reaching_redis
+from agentfleet_core.keyspace.connect import FleetRedis, is_out_of_reach, reaching_redis
+from agentfleet_core.keyspace.wire import Command
 
 Arg = bytes | str | int | float
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
@@ -34,11 +35,7 @@ class Script:
 
     async def run(self, redis: Redis, keys: Sequence[str], args: Sequence[Arg] = ()) -> Any:
         """Raises `Unavailable`, or `ResponseError` for what the script itself refuses."""
-        with reaching_redis():
-            try:
-                return await redis.evalsha(self.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return await redis.eval(self.source, len(keys), *keys, *args)
+        return (await run_all(redis, (Call(self, tuple(keys), tuple(args)),)))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +79,27 @@ async def run_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
 async def run_each(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     """As `run_all`, with what a script itself refuses in its place among the replies, not raised."""
     with reaching_redis():
-        replies = await _pipelined(redis, calls, "EVALSHA")
+        replies = await _exchange(redis, [_command(call, "EVALSHA", call.script.sha) for call in calls])
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            again = await _pipelined(redis, [calls[index] for index in unknown], "EVAL")
-            for index, reply in zip(unknown, again, strict=True):
+            again = [_command(calls[index], "EVAL", calls[index].script.source) for index in unknown]
+            for index, reply in zip(unknown, await _exchange(redis, again), strict=True):
                 replies[index] = reply
+        for reply in replies:
+            if isinstance(reply, Exception) and is_out_of_reach(reply):
+                raise reply
     return replies
 
 
-async def _pipelined(redis: Redis, calls: Sequence[Call], command: str) -> list[Any]:
+def _command(call: Call, name: str, code: str) -> Command:
+    return (name, code, len(call.keys), *call.keys, *call.args)
+
+
+async def _exchange(redis: Redis, commands: Sequence[Command]) -> list[Any]:
+    wire = redis.wire() if isinstance(redis, FleetRedis) else None
+    if wire is not None:
+        return await wire.exchange(commands)
     pipeline = redis.pipeline(transaction=False)
-    for call in calls:
-        code = call.script.sha if command == "EVALSHA" else call.script.source
-        pipeline.execute_command(command, code, len(call.keys), *call.keys, *call.args)
+    for command in commands:
+        pipeline.execute_command(*command)
     return list(await pipeline.execute(raise_on_error=False))

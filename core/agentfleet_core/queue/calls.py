@@ -28,7 +28,7 @@ RETENTION_SECONDS = 86_400
 
 
 class PoolCalls:
-    """Raises `InvalidInput` for ids of another pool and for what is over its size limit; nothing is sent then."""
+    """Raises `InvalidInput` for ids of another pool and for what is over its size limit."""
 
     def __init__(self, fleet_id: FleetId, pool: str, *, retention_seconds: int = RETENTION_SECONDS) -> None:
         self.pool = pool
@@ -82,22 +82,23 @@ class PoolCalls:
     def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event]) -> Call:
         args: list[Arg] = [len(entries)]
         for entry in entries:
-            value = bounded("step's result", entry.value, MAX_STEP_BYTES)
-            args += (self.ulid(entry.task_id), entry.attempt, entry.key, entry.cost, value)
+            check_entry(entry)
+            args += (self.ulid(entry.task_id), entry.attempt, entry.key, entry.cost, entry.value)
         for event in events:
-            data = bounded("event", event.data, MAX_EVENT_BYTES)
-            args += (self.ulid(event.task_id), event.attempt, event.type, data)
+            check_event(event)
+            args += (self.ulid(event.task_id), event.attempt, event.type, event.data)
         return self.call("journal", *args)
 
     def settle(self, settlements: Sequence[Settlement]) -> Call:
         args: list[Arg] = []
         for settlement in settlements:
+            check_settlement(settlement)
             args += (
                 self.ulid(settlement.task_id),
                 settlement.attempt,
                 settlement.kind.value,
                 settlement.state.value,
-                bounded("output", settlement.output, MAX_OUTPUT_BYTES),
+                settlement.output,
                 one_line(settlement.error),
                 encode_limitations(settlement.limitations),
                 settlement.cost,
@@ -119,3 +120,18 @@ class PoolCalls:
         for tenant, rules in policy.tenants.items():
             args += (tenant, rules.weight, rules.max_running)
         return self.call("configure", *args)
+
+
+def check_entry(entry: JournalEntry) -> None:
+    """Raises `InvalidInput` for a step's result that is too large to keep."""
+    bounded("step's result", entry.value, MAX_STEP_BYTES)
+
+
+def check_event(event: Event) -> None:
+    """Raises `InvalidInput` for an event that is too large to keep."""
+    bounded("event", event.data, MAX_EVENT_BYTES)
+
+
+def check_settlement(settlement: Settlement) -> None:
+    """Raises `InvalidInput` for an output that is too large to keep."""
+    bounded("output", settlement.output, MAX_OUTPUT_BYTES)

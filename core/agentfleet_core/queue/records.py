@@ -61,7 +61,23 @@ def decode_envelope(task_id: str, kept: bytes) -> Envelope:
     line, _, body = kept.partition(b"\n")
     head = orjson.loads(line)
     version, tenant, kind, priority, revision, tier, tier_reason, *rest = head
-    return Envelope(task_id, tenant, kind, priority, revision, tier, tier_reason, body, *rest, version)
+    labels, expires, cost, attempts, not_before = rest
+    return Envelope(
+        task_id,
+        tenant,
+        kind,
+        priority,
+        revision,
+        tier,
+        tier_reason,
+        body,
+        labels,
+        expires,
+        cost,
+        attempts,
+        not_before,
+        version,
+    )
 
 
 def decode_claims(pool: str, reply: Sequence[Any]) -> list[Claim]:
@@ -137,10 +153,10 @@ def encode_limitations(limitations: Sequence[str]) -> bytes:
     return orjson.dumps(list(limitations[:MAX_LIMITATIONS])) if limitations else b""
 
 
-def decode_event(task_id: str, stream_id: bytes, fields: Sequence[bytes]) -> Event:
-    """One entry of the stream `PoolKeys.events(task_id)`."""
-    named = dict(zip(fields[::2], fields[1::2], strict=True))
-    return Event(task_id, int(named[b"a"]), named[b"y"].decode(), named[b"d"], stream_id.decode())
+def decode_event(task_id: str, number: int, kept: bytes) -> Event:
+    """`attempt type data`; numbers of one task's events grow by one."""
+    attempt, kind, data = kept.split(b" ", 2)
+    return Event(task_id, int(attempt), kind.decode(), data, str(number))
 
 
 def decode_counters(reply: Sequence[Any]) -> PoolCounters:

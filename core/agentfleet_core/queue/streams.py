@@ -2,13 +2,13 @@
 
 Each operation is one script beside this module, safe to send twice. What a task is stands in its hash; the
 streams hold ids alone, one stream per tenant, priority, type and revision, read in weighted fair share by the
-claim. The type is part of it so that a cap on a type holds back that type's tasks and no others. All workers read
-as one consumer: who holds a task, and until when, is in the task's own record (attempt, worker, lease), so no
-consumer is left behind by a worker that died.
+claim. The type is part of it so that a cap on a type holds back that type's tasks and no others. All workers
+read as one consumer: who holds a task, and until when, is in the task's own record (attempt, worker, lease),
+so no consumer is left behind by a worker that died.
 """
 
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -29,7 +29,7 @@ from agentfleet_core.queue.envelope import (
     TaskRecord,
     WorkerRecord,
 )
-from agentfleet_core.queue.follow import follow_task
+from agentfleet_core.queue.follow import EVENTS_PER_READ, Wakes, follow_task
 from agentfleet_core.queue.policy import PoolPolicy
 from agentfleet_core.queue.records import decode_claims, decode_counters, decode_task, decode_workers
 from agentfleet_core.settings import FleetId
@@ -43,14 +43,24 @@ LONGEST_WAIT_SECONDS = min(1.0, COMMAND_SECONDS / 2)
 
 
 class PoolQueue:
-    """One pool's queue. See `ports.Queue` for what each operation promises."""
+    """One pool's queue. See `ports.Queue` for what each operation promises.
+
+    `wakes` serves followers; a process with many queues passes one to all of them.
+    """
 
     def __init__(
-        self, redis: Redis, fleet_id: FleetId, pool: str, *, retention_seconds: int = RETENTION_SECONDS
+        self,
+        redis: Redis,
+        fleet_id: FleetId,
+        pool: str,
+        *,
+        retention_seconds: int = RETENTION_SECONDS,
+        wakes: Wakes | None = None,
     ) -> None:
         self.calls = PoolCalls(fleet_id, pool, retention_seconds=retention_seconds)
         self.pool = pool
         self.redis = redis
+        self.wakes = wakes or Wakes(redis)
         self._numbers = itertools.count(1)
         self._instance = token_hex(4)
         self._next_check_ms = 0
@@ -149,13 +159,19 @@ class PoolQueue:
             fields: Any = await self.redis.hgetall(self.calls.keys.task(task_id))
         return {name[2:].decode(): value for name, value in fields.items() if name.startswith(b"j:")}
 
-    async def follow(self, task_id: str, after: str = "0") -> AsyncIterator[Event]:
-        async def read() -> TaskRecord | None:
-            return (await self.get([task_id]))[0]
+    async def follow(self, task_id: str, after: str = "0") -> AsyncGenerator[Event]:
+        ulid = self.calls.ulid(task_id)
 
-        key = self.calls.keys.events(task_id)
-        async for event in follow_task(self.redis, key, task_id, after, read):
+        async def read(number: str) -> Any:
+            return await self._run("watch", ulid, number, EVENTS_PER_READ)
+
+        channel = self.calls.keys.events(task_id)
+        async for event in follow_task(self.wakes, channel, task_id, after, read):
             yield event
+
+    async def close(self) -> None:
+        """Ends the followers' connection; the client stays the caller's."""
+        await self.wakes.close()
 
     async def counters(self) -> PoolCounters:
         call = self.calls.call("counters")

@@ -54,13 +54,13 @@ end
 -- Returns what the start charges to the tenant, or nil for a task that cannot start.
 local function start(entry, id, tenant, kind)
   local key = task_prefix .. id
-  local at = call('HMGET', key, 's', 'n', 'k', 'e', 'a', 'f', 'st', 'pk', 'pa', 'si')
+  local at = call('HMGET', key, 's', 'n', 'k', 'e', 'a', 'f', 'st', 'pk', 'pa', 'si', 'v', 'fw')
   if at[1] ~= 'queued' or at[2] ~= entry then return nil, false end
   local admitted, expires, expected = constants(at[3])
   unqueued[#unqueued + 1] = id
   add(waiting_by, tenant, -1)
   if now >= expires then
-    expired(id, at[5] or 0)
+    expired(id)
     return nil, false
   end
   local attempt, started, parked_ms = (at[5] or 0) + 1, at[7] or now, tonumber(at[8] or 0)
@@ -69,7 +69,8 @@ local function start(entry, id, tenant, kind)
     call('HDEL', key, 'pa')
     call('HSET', key, 'pk', parked_ms)
   end
-  call('HSET', key, 's', 'running', 'a', attempt, 'w', worker, 'ca', now, 'st', started)
+  write(id, at[11], at[12], attempt, attempt == 1 and 'started' or 'reset', '{}', 's', 'running', 'a', attempt,
+    'w', worker, 'ca', now, 'st', started)
   leased[#leased + 1] = now + lease_ms
   leased[#leased + 1] = id
   given[#given + 1] = id .. '/' .. attempt
@@ -77,7 +78,6 @@ local function start(entry, id, tenant, kind)
   add(running_by, 'y:' .. kind, 1)
   add(totals, 'started', 1)
   add(totals, 'wait_ms', now - (at[10] or admitted))
-  event(id, attempt, attempt == 1 and 'started' or 'reset', '{}')
   present(id, attempt, at[6] or 0, admitted, started, parked_ms, at[4])
   return math.max(expected, BASE_CHARGE), true
 end

@@ -6,9 +6,8 @@ local at = call('HMGET', key, 's', 'e', 'z')
 if not at[1] or not at[3] then return 0 end
 local erased, all = {'o', 'er', 'x', 'lm'}, call('HKEYS', key)
 for _, field in ipairs(all) do
-  if string.sub(field, 1, 2) == 'j:' then erased[#erased + 1] = field end
+  if string.match(field, '^[jv]:') then erased[#erased + 1] = field end
 end
 call('HDEL', key, unpack(erased))
 call('HSET', key, 'dl', '1', 'e', string.match(at[2], '^[^\n]*\n'))
-call('DEL', event_prefix .. ARGV[4])
 return 1

@@ -15,11 +15,11 @@ local KEPT_ERRORS = 20
 local BELL_TOKENS = 64
 local SIGNAL_MS = 200
 local BASE_CHARGE = 1000 -- nano-USD of virtual time that each start costs, so that free tasks take turns too
-local EVENTS_KEPT = 1000
+local EVENTS_KEPT = 200
 
 local expiry, parked, leases = tag .. ':expiry', tag .. ':parked', tag .. ':leases'
 local share, heads, counters = tag .. ':share', tag .. ':heads', tag .. ':counters'
-local task_prefix, event_prefix = tag .. ':t:', tag .. ':e:'
+local task_prefix = tag .. ':t:'
 local lanes_prefix, deferred_prefix, stream_prefix = tag .. ':l:', tag .. ':d:', tag .. ':q:'
 
 local waiting_by, running_by, totals, touched = {}, {}, {}, {}
@@ -30,8 +30,14 @@ local function add(into, name, n)
   into[name] = (into[name] or 0) + n
 end
 
-local function event(id, attempt, kind, data)
-  call('XADD', event_prefix .. id, 'MAXLEN', '~', EVENTS_KEPT, '*', 'y', kind, 'a', attempt, 'd', data)
+-- Writes fields of a task together with an event that followers see. `number` is the last event's, or false;
+-- `followed` is until when somebody follows, or false. Events are fields of the task's hash, the newest kept.
+local function write(id, number, followed, attempt, kind, data, ...)
+  local key = task_prefix .. id
+  number = (number or 0) + 1
+  call('HSET', key, 'v', number, 'v:' .. number, attempt .. ' ' .. kind .. ' ' .. data, ...)
+  if number > EVENTS_KEPT then call('HDEL', key, 'v:' .. (number - EVENTS_KEPT)) end
+  if followed and tonumber(followed) > now then call('PUBLISH', tag .. ':e:' .. id, number) end
 end
 
 -- The constant part of a task: admitted, expires, expected cost, attempts, tenant, type, revision, priority.
@@ -121,12 +127,9 @@ local function leave_parked(id, tenant)
 end
 
 -- The task ends; what it holds of queue, lease or parking place must have been left before.
-local function finish(id, attempt, state, ...)
-  local key = task_prefix .. id
-  call('HSET', key, 's', state, 'z', now, ...)
-  call('EXPIRE', key, retention)
-  event(id, attempt, 'ended', '{"state":"' .. state .. '"}')
-  call('EXPIRE', event_prefix .. id, retention)
+local function finish(id, number, followed, attempt, state, ...)
+  write(id, number, followed, attempt, 'ended', '{"state":"' .. state .. '"}', 's', state, 'z', now, ...)
+  call('EXPIRE', task_prefix .. id, retention)
   changed = true
 end
 
@@ -134,8 +137,9 @@ local function problem(slug, title, status, detail)
   return cjson.encode({type = 'https://agentfleet.dev/problems/' .. slug, title = title, status = status, detail = detail})
 end
 
-local function expired(id, attempt)
-  finish(id, attempt, 'failed', 'r', 'Expired', 'x', '', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
+local function expired(id)
+  local at = call('HMGET', task_prefix .. id, 'v', 'fw', 'a')
+  finish(id, at[1], at[2], at[3] or 0, 'failed', 'r', 'Expired', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
     'The task expired before it ended; raise expires_after_seconds, or give its pool more workers.'))
 end
 
@@ -177,7 +181,7 @@ local function resume(id, ago)
   local _, expires, _, _, tenant = constants(at[1])
   leave_parked(id, tenant)
   if now >= expires then
-    expired(id, at[2] or 0)
+    expired(id)
   else
     requeue(id, at[1], ago, at[2])
   end
@@ -185,7 +189,7 @@ end
 
 -- A lease that ended: the attempt failed with its worker. The task goes on elsewhere, or ends dead.
 local function lost(id, ended_at)
-  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'n', 'q', 'f', 'l', 'w', 'x')
+  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'n', 'q', 'f', 'l', 'w', 'x', 'v', 'fw')
   local k, attempt, worker = at[1], at[2], at[7]
   local _, expires, _, most, tenant, kind = constants(k)
   local failures, losses = (at[5] or 0) + 1, (at[6] or 0) + 1
@@ -195,9 +199,9 @@ local function lost(id, ended_at)
   leave_running(id, tenant, kind, worker, lane_of(at[4], k), at[3])
   call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors)
   if failures - math.min(losses, LOST_FREE) >= most then
-    finish(id, attempt, 'dead', 'r', 'WorkerLost', 'er', err)
+    finish(id, at[9], at[10], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
   elseif now >= expires then
-    expired(id, attempt)
+    expired(id)
   else
     requeue(id, k, ended_at, attempt)
   end
@@ -211,9 +215,9 @@ local function tend(limit)
   for i = 1, #ids, 2 do resume(ids[i], ids[i + 1]) end
   ids = call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
-    local at = call('HMGET', task_prefix .. id, 'k', 'q', 'n', 'a')
+    local at = call('HMGET', task_prefix .. id, 'k', 'q', 'n')
     local _, _, _, _, tenant = constants(at[1])
-    expired(id, at[4] or 0)
+    expired(id)
     leave_queue(id, tenant, lane_of(at[2], at[1]), at[3])
   end
 end

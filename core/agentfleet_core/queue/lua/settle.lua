@@ -25,23 +25,27 @@ local function book(id, known, cost)
   return known
 end
 
-local function finish_with(i, id, attempt)
+local function finish_with(i, id, attempt, at)
   local fields, n = {'r', ARGV[i + 8], 'o', ARGV[i + 4]}, 4
   if ARGV[i + 5] ~= '' then fields[n + 1], fields[n + 2], n = 'er', ARGV[i + 5], n + 2 end
   if ARGV[i + 6] ~= '' then fields[n + 1], fields[n + 2] = 'lm', ARGV[i + 6] end
-  finish(id, attempt, ARGV[i + 3], unpack(fields))
+  finish(id, at[12], at[13], attempt, ARGV[i + 3], unpack(fields))
+end
+
+local function not_before(due)
+  return '{"not_before_ms":' .. string.format('%.0f', due) .. '}'
 end
 
 -- The attempt failed: another may follow at its time, unless its attempts have run out.
 local function retry(i, id, attempt, at, most)
   local failures, err = (at[8] or 0) + 1, ARGV[i + 5]
   local due = tonumber(ARGV[i + 9])
-  call('HSET', task_prefix .. id, 'f', failures, 'r', ARGV[i + 8], 'x', with_error(at[10], err))
+  local errors = with_error(at[10], err)
   if failures - math.min(at[9] or 0, LOST_FREE) >= most then
-    finish(id, attempt, 'dead', 'er', err)
+    finish(id, at[12], at[13], attempt, 'dead', 'f', failures, 'r', ARGV[i + 8], 'x', errors, 'er', err)
     return 'dead'
   end
-  event(id, attempt, 'retry', '{"not_before_ms":' .. string.format('%.0f', due) .. '}')
+  write(id, at[12], at[13], attempt, 'retry', not_before(due), 'f', failures, 'r', ARGV[i + 8], 'x', errors)
   if due > now then
     park(id, at[5], due, false)
   else
@@ -50,11 +54,10 @@ local function retry(i, id, attempt, at, most)
   return 'done'
 end
 
-local function set_aside(i, id, attempt, k, tenant)
+local function set_aside(i, id, attempt, at, tenant)
   local due = tonumber(ARGV[i + 9])
-  call('HSET', task_prefix .. id, 'r', ARGV[i + 8])
-  event(id, attempt, 'parked', '{"not_before_ms":' .. string.format('%.0f', due) .. '}')
-  park(id, k, due, true)
+  write(id, at[12], at[13], attempt, 'parked', not_before(due), 'r', ARGV[i + 8])
+  park(id, at[5], due, true)
   if ARGV[i + 10] == '1' then
     call('ZADD', tag .. ':blocked', due == 0 and '+inf' or due, tenant)
   end
@@ -62,7 +65,7 @@ end
 
 local function settle(i)
   local id, attempt, kind = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local at = call('HMGET', task_prefix .. id, 's', 'a', 'n', 'q', 'k', 'ca', 'c', 'f', 'l', 'x', 'w')
+  local at = call('HMGET', task_prefix .. id, 's', 'a', 'n', 'q', 'k', 'ca', 'c', 'f', 'l', 'x', 'w', 'v', 'fw')
   if at[1] ~= 'running' or at[2] ~= attempt then return repeated(at[1], attempt, at[2], kind, ARGV[i + 3]) end
   local _, _, expected, most, tenant, task_type, revision, priority = constants(at[5])
   local lane = at[4] or (priority .. ':' .. task_type .. ':' .. revision)
@@ -72,15 +75,15 @@ local function settle(i)
   local cost = book(id, tonumber(at[7] or 0), tonumber(ARGV[i + 7]))
   if kind == 'end' then
     correct_charge(tenant, expected, cost)
-    finish_with(i, id, attempt)
+    finish_with(i, id, attempt, at)
   elseif kind == 'retry' then
     return retry(i, id, attempt, at, most)
   elseif kind == 'park' then
     correct_charge(tenant, expected, 0)
-    set_aside(i, id, attempt, at[5], tenant)
+    set_aside(i, id, attempt, at, tenant)
   else
     correct_charge(tenant, expected, 0)
-    event(id, attempt, 'handed_back', '{}')
+    write(id, at[12], at[13], attempt, 'handed_back', '{}')
     requeue(id, at[5], now, attempt)
   end
   return 'done'

@@ -1,0 +1,194 @@
+"""Group commit: many tasks' journal entries, settlements and the next claim, in one round trip.
+
+A worker runs many tasks at once; each awaits its own journal write. What is asked for while a write is under
+way goes out together with the next one: journal entries first, then settlements, then the claim that fills
+the slots which those settlements freed. Nothing is held back to make batches larger.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentfleet_core.errors import AgentfleetError, Unavailable
+from agentfleet_core.keyspace.scripts import Call, run_all
+from agentfleet_core.queue.calls import check_entry, check_event, check_settlement
+from agentfleet_core.queue.envelope import Claim, Event, JournalEntry, Settlement, SettleOutcome
+from agentfleet_core.queue.streams import PoolQueue
+
+WRITES_AT_ONCE = 2
+"""While Redis works on one, the loop fills the next."""
+MOST_PER_WRITE = 500
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits between tries while Redis is away; the last one repeats."""
+
+_OUTCOMES = {outcome.encode(): outcome for outcome in SettleOutcome}
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one round trip carries, and who waits for it."""
+
+    entries: list[tuple[JournalEntry, "asyncio.Future[bool]"]]
+    events: list[Event]
+    settlements: list[tuple[Settlement, "asyncio.Future[SettleOutcome]"]]
+    claim: "tuple[Call, asyncio.Future[list[Claim]]] | None"
+
+
+class GroupCommit:
+    """Journal entries and settlements are tried until Redis answers or `close` gives up: the attempt's
+    fencing token makes a late one harmless. A claim that finds Redis away raises `Unavailable` at once.
+    """
+
+    def __init__(self, queue: PoolQueue) -> None:
+        self._queue = queue
+        self._loop = asyncio.get_running_loop()
+        self._batch = _Batch([], [], [], None)
+        self._writes: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self._closing = False
+
+    async def journal(self, entry: JournalEntry, events: Sequence[Event] = ()) -> bool:
+        """Returns when it is written; False: the attempt is stale. `InvalidInput`: it is too large."""
+        check_entry(entry)
+        for event in events:
+            check_event(event)
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._batch.entries.append((entry, future))
+        self._batch.events += events
+        self._schedule()
+        return await future
+
+    def emit(self, event: Event) -> None:
+        """An event that nobody waits for, such as a text delta. Raises `InvalidInput` over the size limit."""
+        check_event(event)
+        self._batch.events.append(event)
+        self._schedule()
+
+    def settle(self, settlement: Settlement) -> "asyncio.Future[SettleOutcome]":
+        """Queued when it returns, so the slot is free at once: the next claim goes out behind it."""
+        check_settlement(settlement)
+        future: asyncio.Future[SettleOutcome] = self._loop.create_future()
+        self._batch.settlements.append((settlement, future))
+        self._schedule()
+        return future
+
+    async def claim(
+        self,
+        worker: str,
+        slots: int,
+        *,
+        lease_ms: int,
+        revisions: Sequence[str] = (),
+        paused_tenants: Sequence[str] = (),
+    ) -> list[Claim]:
+        """As `ports.Queue.claim`, in the same round trip as what is pending; one claim at a time."""
+        call = self._queue.calls.claim(
+            worker,
+            slots,
+            lease_ms=lease_ms,
+            number=self._queue.claim_number(),
+            revisions=revisions,
+            paused_tenants=paused_tenants,
+        )
+        future: asyncio.Future[list[Claim]] = self._loop.create_future()
+        self._batch.claim = (call, future)
+        self._schedule()
+        return await future
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Writes what is pending, for at most this long; what could not be written raises `Unavailable`."""
+        self._closing = True
+        self._flush()
+        while self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=timeout_seconds)
+            for write in late:
+                write.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    def _schedule(self) -> None:
+        if not self._scheduled and len(self._writes) < WRITES_AT_ONCE:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        batch = self._batch
+        if batch.entries or batch.events or batch.settlements or batch.claim:
+            self._batch = _Batch([], [], [], None)
+            write = self._loop.create_task(self._write(batch))
+            self._writes.add(write)
+            write.add_done_callback(self._written)
+
+    def _written(self, write: "asyncio.Task[None]") -> None:
+        self._writes.discard(write)
+        self._flush() if self._closing else self._schedule()
+
+    async def _write(self, batch: _Batch) -> None:
+        tries = 0
+        while True:
+            try:
+                self._answer(batch, await run_all(self._queue.redis, self._calls(batch)))
+                return
+            except Unavailable as error:
+                if batch.claim:
+                    _fail([batch.claim[1]], error)
+                    batch.claim = None
+                if not (batch.entries or batch.settlements):
+                    return
+                await self._wait_to_retry(batch, tries, error)
+                tries += 1
+            except AgentfleetError as error:
+                _fail(_waiting(batch), error)
+                return
+            except BaseException as error:
+                _fail(_waiting(batch), error)
+                raise
+
+    async def _wait_to_retry(self, batch: _Batch, tries: int, error: Unavailable) -> None:
+        try:
+            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+        except asyncio.CancelledError:
+            _fail(_waiting(batch), error)
+            raise
+
+    def _calls(self, batch: _Batch) -> list[Call]:
+        calls = []
+        if batch.entries or batch.events:
+            calls.append(self._queue.calls.journal([entry for entry, _ in batch.entries], batch.events))
+        if batch.settlements:
+            calls.append(self._queue.calls.settle([settlement for settlement, _ in batch.settlements]))
+        if batch.claim:
+            calls.append(batch.claim[0])
+        return calls
+
+    def _answer(self, batch: _Batch, replies: list[Any]) -> None:
+        answers = iter(replies)
+        if batch.entries or batch.events:
+            for (_, journaled), current in zip(batch.entries, next(answers), strict=True):
+                if not journaled.done():
+                    journaled.set_result(current == 1)
+        if batch.settlements:
+            for (_, settled), outcome in zip(batch.settlements, next(answers), strict=True):
+                if not settled.done():
+                    settled.set_result(_OUTCOMES[outcome])
+        if batch.claim and not batch.claim[1].done():
+            batch.claim[1].set_result(self._queue.claimed(next(answers)))
+
+
+def _waiting(batch: _Batch) -> list["asyncio.Future[Any]"]:
+    futures: list[asyncio.Future[Any]] = [future for _, future in batch.entries]
+    futures += [future for _, future in batch.settlements]
+    if batch.claim:
+        futures.append(batch.claim[1])
+    return futures
+
+
+def _fail(futures: list["asyncio.Future[Any]"], error: BaseException) -> None:
+    for future in futures:
+        if not future.done():
+            if isinstance(error, asyncio.CancelledError):
+                future.cancel()
+            else:
+                future.set_exception(error)

@@ -1,0 +1,14 @@
+-- Reads a task's events after a number and keeps its followers woken for a minute. ARGV from 4: id, after, how many
+-- at most. Returns nothing for an unknown task, else {state, first number, events}; an event is `attempt type data`.
+-- Invariant: an event written after this is published on `<tag>:e:<id>`, so who subscribed before misses none.
+--@include pool
+local key = task_prefix .. ARGV[4]
+local at = call('HMGET', key, 's', 'v')
+if not at[1] then return false end
+local last = tonumber(at[2] or 0)
+local first = math.max(tonumber(ARGV[5]) + 1, last - EVENTS_KEPT + 1)
+local names, events = {}, {}
+for number = first, math.min(last, first + tonumber(ARGV[6]) - 1) do names[#names + 1] = 'v:' .. number end
+if #names > 0 then events = call('HMGET', key, unpack(names)) end
+if not call('HGET', key, 'z') then call('HSET', key, 'fw', now + 60000) end
+return {at[1], first, events}
