@@ -4,8 +4,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+
 from agentfleet_cli.local.redis_server import RedisServer, redis_server
 from agentfleet_core.settings import FleetId
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts anew; read the diff")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import typer
 
 from agentfleet_cli.output import EXIT_CODES_HELP
 from agentfleet_cli.verbs.cancel import cancel
+from agentfleet_cli.verbs.demo import demo
 from agentfleet_cli.verbs.dev import dev
 from agentfleet_cli.verbs.get import get
 from agentfleet_cli.verbs.pause import pause, resume
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 RUN, WORK, STEER = "Run a fleet here", "Work with a fleet", "Steer a fleet"
 app.command(rich_help_panel=RUN)(dev)
+app.command(rich_help_panel=RUN)(demo)
 app.command("simulate-api", rich_help_panel=RUN)(simulate_api)
 app.command(rich_help_panel=WORK)(submit)
 app.command(rich_help_panel=WORK)(get)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -128,16 +129,16 @@ class LocalFleet:
         self._stack.push_async_callback(actuator.close)
         await self._start_coordinator()
         await fork_server.ready()
-        self._supervise("workers' fork server", fork_server.ended(), self.log("workers"))
+        self._supervise("workers' fork server", fork_server.ended, self.log("workers"))
         follower = await self._stack.enter_async_context(ConfigFollower(redis, keys))
         actuator.follow(follower.config.pools)
         actuator.attach(fork_server)
         autoscaler = Autoscaler(redis, FLEET, follower, actuator)
         actuator.wake = autoscaler.wake
         self._redis, self.autoscaler = redis, autoscaler
-        self._run(_follow_pools(follower, actuator), "pools")
-        self._run(autoscaler.run(), "autoscaler")
-        self._run(self.publisher.watch(self._say), "manifests")
+        self._run(partial(_follow_pools, follower, actuator), "pools")
+        self._run(autoscaler.run, "autoscaler")
+        self._run(partial(self.publisher.watch, self._say), "manifests")
 
     async def _start_simulator(self) -> str:
         command = [sys.executable, "-m", "agentfleet_cli.simulator", "--port", "0", "--until-stdin-ends"]
@@ -150,7 +151,7 @@ class LocalFleet:
         if not line:
             await process.wait()
             children.raise_ended("simulator", process, log)
-        self._supervise("simulator", process.wait(), log)
+        self._supervise("simulator", process.wait, log)
         return str(orjson.loads(line)["url"])
 
     async def _start_coordinator(self) -> None:
@@ -172,7 +173,7 @@ class LocalFleet:
             raise Unavailable(
                 f"the coordinator was not ready within {START_SECONDS:g} s: {children.tail(log)}"
             ) from error
-        self._supervise("coordinator", process.wait(), log)
+        self._supervise("coordinator", process.wait, log)
 
     def _environment(self) -> dict[str, str]:
         path = [str(_code_folder(self._options.manifests)), str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
@@ -195,19 +196,19 @@ class LocalFleet:
     async def _forget(self, pool: str, worker: str) -> None:
         await PoolQueue(self._redis, FLEET, pool).forget(worker)
 
-    def _supervise(self, name: str, end: Awaitable[int], log: Path) -> None:
+    def _supervise(self, name: str, end: Callable[[], Awaitable[int]], log: Path) -> None:
         async def watch() -> None:
-            code = await end
+            code = await end()
             self._fail(f"the {name} ended with code {code}: {children.tail(log)}")
 
-        self._run(watch(), name)
+        self._run(watch, name)
 
-    def _run(self, work: Awaitable[None], name: str) -> None:
+    def _run(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """For as long as the fleet runs; its end by an error is the fleet's."""
 
         async def guarded() -> None:
             try:
-                await work
+                await work()
             except AgentfleetError as error:
                 self._fail(f"{name}: {error}")
 

@@ -1,0 +1,172 @@
+"""Manifests in files, as `kubectl apply -f` would take them, with what is wrong in them and where it stands.
+
+`validate` prints the problems, `dev` runs what has none. Of a Secret the data counts; documents of other groups are
+none of our business.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from agentfleet_cli.yaml_lines import Document, NotYamlError, read_documents
+from agentfleet_core.api.structural import Problem, ProblemKind
+from agentfleet_core.api.v1alpha1 import AnyResource
+from agentfleet_core.api.validation import is_ours, manifest_problems
+from agentfleet_core.errors import InvalidManifest
+from agentfleet_core.fleet.review import review
+
+SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+RESOURCE: Final[TypeAdapter[AnyResource]] = TypeAdapter(AnyResource)
+
+Identity = tuple[str, str, str]
+"""Namespace, kind, name."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """One thing wrong, and where it stands; `field` is empty when the file as a whole is meant."""
+
+    file: Path
+    line: int
+    kind: str
+    name: str
+    field: str
+    message: str
+    what: ProblemKind
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}  {self.field}: {self.message}".replace("  : ", "  ")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What files hold. `resources` are those that the API server would accept."""
+
+    resources: list[AnyResource] = field(default_factory=list)
+    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    problems: list[FileProblem] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    documents: dict[Identity, Document] = field(default_factory=dict)
+    """Of our kinds, by identity."""
+
+    @property
+    def has_secrets(self) -> bool:
+        return bool(self.secrets)
+
+
+def load_manifests(
+    paths: Sequence[Path], now: datetime, *, beside: Loaded | None = None, secrets_are_here: bool = False
+) -> Loaded:
+    """Everything in `paths` with every problem, those seen only in view of all objects included.
+
+    `beside` is what runs already: references to it are known, and what is immutable in it stays.
+    `secrets_are_here`: no Secret exists but those in the files, so a reference to another is a problem.
+    Raises `InvalidManifest` when a path does not exist.
+    """
+    loaded = Loaded()
+    for path in paths:
+        for file in manifest_files(path):
+            loaded.files.append(file)
+            _load_file(file, loaded, beside)
+    _review(loaded, now, beside, secrets_are_here)
+    places = {file: index for index, file in enumerate(loaded.files)}
+    loaded.problems.sort(key=lambda one: (places[one.file], one.line))
+    return loaded
+
+
+def manifest_files(path: Path) -> list[Path]:
+    """Of a folder those directly in it, as kubectl does; a file is itself."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InvalidManifest(f"{path} does not exist")
+    return sorted(found for found in path.iterdir() if found.suffix in SUFFIXES and found.is_file())
+
+
+def _load_file(file: Path, loaded: Loaded, beside: Loaded | None) -> None:
+    try:
+        documents = [*read_documents(file)]
+    except NotYamlError as error:
+        loaded.problems.append(FileProblem(file, error.line, "", "", "", str(error), ProblemKind.VALUE))
+        return
+    for document in documents:
+        if document.value.get("kind") == "Secret":
+            loaded.problems += _load_secret(document, loaded)
+        elif is_ours(document.value):
+            _load_ours(document, loaded, beside)
+
+
+def _load_ours(document: Document, loaded: Loaded, beside: Loaded | None) -> None:
+    key = identity(document.value)
+    old = beside.documents.get(key) if beside is not None else None
+    problems = [
+        *(Problem(path, "stands twice in one object", ProblemKind.DUPLICATE) for path in document.repeated),
+        *manifest_problems(document.value, old.value if old is not None else None),
+    ]
+    first = loaded.documents.get(key)
+    if first is not None and key[2]:
+        message = f"{key[1]} {key[2]} stands in {first.file}:{first.line_of('metadata.name')} already"
+        problems.append(Problem("metadata.name", message, ProblemKind.DUPLICATE))
+    loaded.problems += (_in_file(document, one) for one in problems)
+    loaded.documents.setdefault(key, document)
+    if not problems:
+        loaded.resources.append(as_resource(document.value))
+
+
+def as_resource(value: Mapping[str, Any]) -> AnyResource:
+    """Without its status, which is no manifest's to say."""
+    return RESOURCE.validate_python({name: part for name, part in value.items() if name != "status"})
+
+
+def identity(value: Mapping[str, Any]) -> Identity:
+    metadata = value.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    return (
+        str(metadata.get("namespace", "default")),
+        str(value.get("kind", "")),
+        str(metadata.get("name", "")),
+    )
+
+
+def _in_file(document: Document, problem: Problem) -> FileProblem:
+    _, kind, name = identity(document.value)
+    line = document.line_of(problem.field)
+    return FileProblem(document.file, line, kind, name, problem.field, problem.message, problem.kind)
+
+
+def _load_secret(document: Document, loaded: Loaded) -> Iterator[FileProblem]:
+    _, _, name = identity(document.value)
+    data, plain = document.value.get("data") or {}, document.value.get("stringData") or {}
+    values: dict[str, bytes] = {}
+    for key, value in data.items():
+        try:
+            values[key] = base64.b64decode(str(value), validate=True)
+        except binascii.Error:
+            problem = Problem(
+                f"data.{key}", "is no base64; write plain text under stringData", ProblemKind.VALUE
+            )
+            yield _in_file(document, problem)
+    values |= {key: str(value).encode() for key, value in plain.items()}
+    loaded.secrets[name] = values
+
+
+def _review(loaded: Loaded, now: datetime, beside: Loaded | None, secrets_are_here: bool) -> None:
+    """Each namespace is a fleet of its own. An object with a problem still counts as one that exists."""
+    fleets: dict[str, list[AnyResource]] = {}
+    for one in [*loaded.resources, *_others(loaded, beside)]:
+        fleets.setdefault(one.metadata.namespace, []).append(one)
+    secrets = (beside.secrets if beside else {}) | loaded.secrets
+    mentioned = {(one.namespace, one.kind, one.name) for one in _broken(loaded)}
+    for namespace, resources in fleets.items():
+        for finding in review(resources, secrets if secrets_are_here else None, now):
+            document = loaded.documents.get((namespace, finding.kind, finding.name))
+            if document is None or (namespace, finding.kind, finding.name) in mentioned:
+                continue
+            problem = Problem(finding.field, finding.message, ProblemKind.FINDING)
+            loaded.problems.append(_in_file(document, problem))

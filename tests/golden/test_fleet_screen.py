@@ -1,0 +1,180 @@
+"""What `watch` and the demo show, as golden text at 80 columns (`--update-golden` writes it anew)."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentfleet.models import TaskInfo
+from agentfleet_cli.demo.plain import PlainStory
+from agentfleet_cli.views.fleet import Frame, screen
+from agentfleet_cli.views.report import Sitting, report_json, report_lines
+
+SCREENS = Path(__file__).parent / "screens"
+START = datetime(2026, 11, 24, 14, 0, 0, tzinfo=UTC)
+
+
+Check = Callable[[str, list[str]], None]
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest) -> Check:
+    def compare(name: str, lines: list[str]) -> None:
+        path = SCREENS / f"{name}.txt"
+        text = "\n".join(lines) + "\n"
+        if request.config.getoption("--update-golden"):
+            path.write_text(text)
+        assert text == path.read_text()
+
+    return compare
+
+
+def clock(seconds: float) -> str:
+    return (START + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+def pool(name: str, **changes: Any) -> dict[str, Any]:
+    counters = {
+        "waiting": 4, "blocked": 0, "running": 11, "parked": 0, "due": 0, "orphaned": 0, "oldest_wait_seconds": 0.7,
+        "next_due_at": None, "admitted_total": 40, "started_total": 36, "ended_total": 25, "blocked_tenants": {},
+    } | changes.pop("counters", {})  # fmt: skip
+    plan = {
+        "replicas": 3, "wanted": 3, "ready": 3, "limited_by": "", "spend_per_hour_nano_usd": 2_410_000_000,
+        "notes": [{"reason": "TargetWait", "replicas": 3, "text": "so 95 % start within 2 s"}], "not_counted": [],
+    } | changes.pop("plan", {})  # fmt: skip
+    shown = {"name": name, "lane": "Interactive", "paused": None, "workers": plan["ready"], "max_replicas": 6}
+    return {**shown, "counters": counters, "plan": plan} | changes
+
+
+def tenant(name: str, spent: int, held: int, amount: int, **changes: Any) -> dict[str, Any]:
+    limit = {
+        "name": "day", "period": "Day", "time_zone": "UTC", "amount_usd": f"{amount / 1e9:.9f}",
+        "amount_nano_usd": amount, "spent_nano_usd": spent, "held_nano_usd": held,
+        "remaining_nano_usd": amount - spent - held, "resets_at": "2026-11-25T00:00:00.000+00:00",
+    }  # fmt: skip
+    shown = {"tenant": name, "budget": name, "phase": "Normal", "paused": None, "waiting_for_budget": {}}
+    return {**shown, "limits": [limit]} | changes
+
+
+def event(seconds: float, name: str, before: int, after: int, reason: str) -> dict[str, Any]:
+    return {"at": clock(seconds), "pool": name, "from": before, "to": after, "reason": reason, "text": "…"}
+
+
+BUSY: dict[str, Any] = {
+    "fleet": {"install": "local", "namespace": "default", "config_version": 1},
+    "at": clock(31),
+    "pools": [
+        pool(
+            "batch",
+            lane="Batch",
+            counters={"waiting": 57, "running": 4, "oldest_wait_seconds": 12.9, "ended_total": 3},
+            plan={
+                "replicas": 1,
+                "wanted": 1,
+                "ready": 1,
+                "limited_by": "SpendPerHour",
+                "spend_per_hour_nano_usd": 6_200_000_000,
+                "notes": [
+                    {"reason": "TargetWait", "replicas": 5, "text": "…"},
+                    {"reason": "SpendPerHour", "replicas": 1, "text": "…"},
+                ],
+            },
+        ),
+        pool("interactive"),
+    ],
+    "tenants": [
+        tenant("acme", 182_000_000, 31_000_000, 5_000_000_000),
+        tenant(
+            "globex", 48_000_000, 0, 50_000_000, phase="Exhausted", waiting_for_budget={"interactive": 23}
+        ),
+    ],
+    "switches": [],
+    "events": [event(2, "interactive", 0, 1, "FirstTask"), event(29, "interactive", 2, 3, "TargetWait")],
+}
+EMPTY: dict[str, Any] = BUSY | {
+    "pools": [
+        pool(
+            "a-pool-with-quite-a-long-name",
+            counters={"waiting": 0, "running": 0, "ended_total": 0},
+            plan={"replicas": 0, "wanted": 0, "ready": 0, "spend_per_hour_nano_usd": 0, "notes": []},
+        ),
+        pool("new") | {"plan": None, "workers": 0},
+    ],
+    "tenants": [tenant("initech", 0, 0, 120_000_000_000), {**tenant("unbounded", 0, 0, 1), "limits": []}],
+    "events": [],
+}
+PAUSED: dict[str, Any] = BUSY | {
+    "pools": [pool("interactive", paused="fleet")],
+    "tenants": [tenant("acme", 182_000_000, 0, 5_000_000_000, paused="fleet")],
+    "switches": [{"target": "fleet", "by": "admin", "at": clock(30)}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fleet", "frame"),
+    [
+        ("busy", BUSY, Frame("local fleet · simulated provider", START)),
+        ("busy_low_terminal", BUSY, Frame("local fleet · simulated provider", START, height=9)),
+        ("empty", EMPTY, Frame("local fleet · simulated provider", START, note="waiting for customers")),
+        ("paused", PAUSED, Frame("local fleet · simulated provider", START)),
+    ],
+)
+def test_the_screen(check: Check, name: str, fleet: dict[str, Any], frame: Frame) -> None:
+    lines = screen(fleet, frame)
+    check(name, lines)
+    assert max(len(line) for line in lines) <= frame.width
+    assert len(lines) <= frame.height
+
+
+def test_without_a_terminal_only_news_is_said(check: Check) -> None:
+    said: list[str] = []
+    story = PlainStory(said.append)
+    story.show(EMPTY | {"at": clock(0)}, START, "")
+    story.show(BUSY, START, "")
+    story.show(BUSY | {"at": clock(32)}, START, "")
+    check("plain", said)
+
+
+def task(number: int, **changes: Any) -> TaskInfo:
+    made: dict[str, Any] = {
+        "id": f"interactive.{number}", "type": "refund-request", "tenant": "acme", "pool": "interactive",
+        "tier": "capable", "state": "succeeded", "reason": "", "attempt": 1, "failures": 0, "priority": 50,
+        "labels": {}, "submitted_at": START, "started_at": START + timedelta(seconds=number / 4), "ended_at": None,
+        "not_before": None, "cost": Decimal("0.0021"), "cost_nano_usd": 2_100_000, "limitations": (), "error": None,
+    }  # fmt: skip
+    return TaskInfo(**(made | changes))
+
+
+SITTING = Sitting(
+    tasks=[
+        *(task(number) for number in range(1, 9)),
+        task(
+            9,
+            tenant="globex",
+            type="complaint-report",
+            pool="batch",
+            state="failed",
+            cost_nano_usd=31_000_000,
+        ),
+        task(10, tenant="globex", state="queued", started_at=None, cost_nano_usd=0),
+    ],
+    cost_by_tier={"capable": 16_800_000, "powerful": 31_000_000},
+    fleet=BUSY,
+    since=START,
+    seconds=48.2,
+    bill_nano_usd=47_800_000,
+)
+
+
+def test_the_report(check: Check) -> None:
+    lines = report_lines(SITTING)
+    check("report", lines)
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_the_report_for_programs(check: Check) -> None:
+    check("report_json", json.dumps(report_json(SITTING), indent=1, sort_keys=True).splitlines())
