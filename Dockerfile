@@ -1,0 +1,43 @@
+# One build, a target per service: operator, coordinator, worker, cli (the simulator and the command line).
+# BASE needs Python 3.11 or newer at the same path in both stages. Dependencies are pinned by hash in requirements/.
+ARG BASE=docker.io/library/python:3.11-slim
+
+FROM ${BASE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+COPY requirements/ requirements/
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --quiet --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY sdk/ sdk/
+COPY core/ core/
+COPY operator/ operator/
+COPY coordinator/ coordinator/
+COPY worker/ worker/
+COPY cli/ cli/
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheel
+# SERVICE picks the locked requirements; the SBOM lists what the final image holds of Python.
+COPY images/assemble.sh images/
+RUN sh images/assemble.sh operator && sh images/assemble.sh coordinator && \
+    sh images/assemble.sh worker && sh images/assemble.sh cli
+
+FROM ${BASE} AS base
+RUN useradd --uid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin agentfleet
+ENV PATH=/opt/agentfleet/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 AGENTFLEET_HOST=0.0.0.0
+USER 65532:65532
+WORKDIR /
+
+FROM base AS operator
+COPY --from=build /opt/operator /opt/agentfleet
+ENTRYPOINT ["python3", "-P", "-m", "agentfleet_operator"]
+
+FROM base AS coordinator
+COPY --from=build /opt/coordinator /opt/agentfleet
+ENTRYPOINT ["python3", "-P", "-m", "agentfleet_coordinator"]
+
+FROM base AS worker
+COPY --from=build /opt/worker /opt/agentfleet
+ENTRYPOINT ["python3", "-m", "agentfleet_worker"]
+
+FROM base AS cli
+COPY --from=build /opt/cli /opt/agentfleet
+ENTRYPOINT ["agentfleet"]
