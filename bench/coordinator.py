@@ -7,7 +7,8 @@ awaited one after the other.
 
     python -m bench.coordinator [--seconds 8] [--connections 64] [--batches 100] [--rounds 2] [--no-peer]
 
-The last line is JSON: submits_per_s, submit_p99_ms, batch_tasks_per_s (medians of the rounds), and the peer's.
+The last line is JSON: submits_per_s, submit_p99_ms, batch_tasks_per_s (medians of the rounds), the peer's, and CPU
+time per task of the service and of Redis, which other load on the machine hardly changes.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import psutil
 
 from agentfleet_cli.local.redis_server import RedisServer, free_port, redis_server
 from agentfleet_core.fleet.config import FleetConfig, key_hash
@@ -94,15 +97,22 @@ def _options() -> argparse.Namespace:
 
 def _measure(module: str, options: argparse.Namespace, *, batches: bool) -> dict[str, float]:
     """A fresh Redis and a fresh process; Redis appends to its file, as shipped."""
-    with redis_server() as redis, _service(module, redis) as port:
-        found = _run_load(options, port, "single")
-        if batches:
-            found |= _run_load(options, port, "batch")
+    with redis_server() as redis, _service(module, redis) as (port, process):
+        found: dict[str, float] = {}
+        for kind in ("single", "batch") if batches else ("single",):
+            processes = {"service": psutil.Process(process.pid), "redis": psutil.Process(redis.process.pid)}
+            before = {name: sum(each.cpu_times()[:2]) for name, each in processes.items()}
+            load = _run_load(options, port, kind)
+            sent = load.pop("sent")
+            found |= load
+            for name, each in processes.items():
+                used = sum(each.cpu_times()[:2]) - before[name]
+                found[f"{kind}_{name}_cpu_us"] = round(used / sent * 1e6, 1)
         return found
 
 
 @contextmanager
-def _service(module: str, redis: RedisServer) -> Iterator[int]:
+def _service(module: str, redis: RedisServer) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     asyncio.run(_publish(redis))
     port = free_port()
     environment = os.environ | {
@@ -114,7 +124,7 @@ def _service(module: str, redis: RedisServer) -> Iterator[int]:
     process = subprocess.Popen([sys.executable, "-m", module], env=environment)
     try:
         _wait_until_up(process, port)
-        yield port
+        yield port, process
     finally:
         process.terminate()
         process.wait(30)
@@ -156,27 +166,28 @@ async def _load(options: argparse.Namespace) -> dict[str, float]:
 
 async def _load_single(options: argparse.Namespace) -> dict[str, float]:
     latencies: list[float] = []
+    sent = [0] * options.connections
     warm_until = time.perf_counter() + 1.0
     end = warm_until + options.seconds
 
     async def client(number: int) -> None:
         connection = await _Connection.open(options.port)
-        sent = 0
         while (began := time.perf_counter()) < end:
             body = b'{"type":"refund-request","input":{"order":"A-%d-%d","message":"It arrived broken."}}' % (
                 number,
-                sent,
+                sent[number],
             )
-            status = await connection.post(b"/v1/tasks", body, b"%d-%d" % (number, sent))
+            status = await connection.post(b"/v1/tasks", body, b"%d-%d" % (number, sent[number]))
             if status != 201:
                 raise SystemExit(f"answered {status}")
-            sent += 1
+            sent[number] += 1
             if began >= warm_until:
                 latencies.append(time.perf_counter() - began)
 
     await asyncio.gather(*(client(number) for number in range(options.connections)))
     latencies.sort()
     return {
+        "sent": sum(sent),
         "submits_per_s": round(len(latencies) / options.seconds, 1),
         "submit_p50_ms": round(latencies[len(latencies) // 2] * 1e3, 2),
         "submit_p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1e3, 2),
@@ -197,7 +208,8 @@ async def _load_batches(options: argparse.Namespace) -> dict[str, float]:
 
     began = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(options.batch_connections)))
-    return {"batch_tasks_per_s": round(options.batches * 1_000 / (time.perf_counter() - began), 1)}
+    rate = round(options.batches * 1_000 / (time.perf_counter() - began), 1)
+    return {"sent": options.batches * 1_000, "batch_tasks_per_s": rate}
 
 
 def _batch_body(number: int) -> bytes:

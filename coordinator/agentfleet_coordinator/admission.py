@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from agentfleet_core.routing.router import route
 
 from agentfleet_coordinator.catalog import Catalog, Offer
 from agentfleet_coordinator.requests import MAX_INPUT_BYTES, SubmitRequest
 from agentfleet_core.errors import InvalidRequest
 from agentfleet_core.queue.envelope import Envelope
+from agentfleet_core.routing.router import route
 
 MAX_SCHEMA_ERRORS = 3
 """Of an input, said at once."""

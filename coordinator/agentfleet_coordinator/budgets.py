@@ -20,16 +20,17 @@ from agentfleet_core.fleet.config import CompiledTenant
 from agentfleet_core.queue.envelope import Envelope
 
 
-async def require_budget(
+async def budget_refusal(
     ledger: RedisLedger, catalog: Catalog, offer: Offer, envelope: Envelope, now: datetime
-) -> None:
-    """Raises `BudgetExhausted` naming the limit, what is left, and when it resets."""
+) -> BudgetExhausted | None:
+    """The limit that admits no such call now, with what is left and when it resets; None when all do."""
     tenant = catalog.config.tenants[envelope.tenant]
     windows = limit_windows(tenant.spec, task_type=envelope.type, tier=envelope.tier, now=now)
     need = first_call_cost(catalog, offer, envelope, now)
     for balance in await ledger.balances(envelope.tenant, windows):
         if balance.limit.amount - balance.spent < need:
-            raise exhausted(tenant, balance, need)
+            return exhausted(tenant, balance, need)
+    return None
 
 
 def first_call_cost(catalog: Catalog, offer: Offer, envelope: Envelope, now: datetime) -> int:

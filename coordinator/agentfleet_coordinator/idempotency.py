@@ -31,8 +31,8 @@ class Note:
     """One submission as it is noted."""
 
     task_id: str
-    key_digest: str = ""
-    """Of the idempotency key; empty without one."""
+    key: str = ""
+    """The idempotency key; empty without one."""
     body_digest: str = ""
 
 
@@ -51,17 +51,13 @@ def note(task_id: str, key: str | None, payload: Any) -> Note:
     if key is None:
         return Note(task_id)
     canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    return Note(task_id, _digest(key.encode()), _digest(canonical))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return Note(task_id, key, hashlib.blake2b(canonical, digest_size=16).hexdigest())
 
 
 def record_call(keys: TenantKeys, notes: Sequence[Note]) -> Call:
     arguments: list[str | int] = [keys.idempotency_prefix, RECORD_SECONDS * 1000]
     for each in notes:
-        arguments += (each.key_digest, each.body_digest, each.task_id)
+        arguments += (each.key, each.body_digest, each.task_id)
     return RECORD.call((keys.index,), arguments)
 
 
@@ -85,10 +81,10 @@ def conflict(noted: Noted) -> Conflict:
 
 async def recall(redis: Redis, keys: TenantKeys, each: Note) -> str | None:
     """The task that this very submission became before, if it did."""
-    if not each.key_digest:
+    if not each.key:
         return None
     with reaching_redis():
-        record: Any = await redis.get(keys.idempotency_prefix + each.key_digest)
+        record: Any = await redis.get(keys.idempotency_prefix + each.key)
     if record is None or not record.startswith(each.body_digest.encode()):
         return None
     return str(record[len(each.body_digest) :].decode())

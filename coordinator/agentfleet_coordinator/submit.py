@@ -5,6 +5,7 @@ of a submission that carries a key is checked against its record first: a client
 asks again must learn of its task, however full or poor things are by then.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from prometheus_client import Counter
 
 from agentfleet_coordinator import views
 from agentfleet_coordinator.admission import admit, choose_offer, choose_pool
-from agentfleet_coordinator.budgets import require_budget
+from agentfleet_coordinator.budgets import budget_refusal
 from agentfleet_coordinator.catalog import Catalog, Offer
 from agentfleet_coordinator.idempotency import Note, note, recall
 from agentfleet_coordinator.intake import Admitted
@@ -49,29 +50,85 @@ def prepare(services: Services, catalog: Catalog, tenant: str, payload: Any, key
     except AgentfleetError:
         _count(OTHER, OTHER, "refused")
         raise
-    return Submission(envelope, note(envelope.id, request.idempotency_key, payload), offer, request.reject)
+    payload.pop("idempotency_key", None)  # the same task, whether its key comes in a header or in the body
+    noted = note(envelope.id, request.idempotency_key, payload)
+    return Submission(envelope, noted, offer, request.reject)
 
 
-async def offer_to_queue(services: Services, catalog: Catalog, submission: Submission) -> Admitted:
-    """Admit it. Raises `Overloaded`, `BudgetExhausted`, `Conflict`, `Unavailable`."""
-    envelope = submission.envelope
-    try:
-        await services.pressure.admit(envelope.pool, catalog.pools[envelope.pool].spec.max_queued)
-        if submission.reject:
-            now = datetime.now(UTC)
-            await require_budget(services.ledger, catalog, submission.offer, envelope, now)
-    except (Overloaded, BudgetExhausted):
-        keys = TenantKeys(services.fleet, envelope.tenant)
-        known = await recall(services.redis, keys, submission.note)
-        if known is None:
-            _count(envelope.pool, envelope.type, "refused")
-            raise
-    admitted = await services.intake.submit(envelope, submission.note)
+class Gate:
+    """The checks of one request that ask Redis: a batch asks about each pool and each budget once."""
+
+    def __init__(self, services: Services, catalog: Catalog) -> None:
+        self._services = services
+        self._catalog = catalog
+        self._refusals: dict[tuple[str, str], BudgetExhausted | None] = {}
+
+    async def admit(self, submission: Submission) -> "asyncio.Future[Admitted]":
+        """On its way into the queue; the future fails with `Conflict` or `Unavailable`.
+
+        Raises `Overloaded`, `BudgetExhausted`, `Unavailable`.
+        """
+        services, envelope = self._services, submission.envelope
+        try:
+            await services.pressure.admit(envelope.pool, self._catalog.pools[envelope.pool].spec.max_queued)
+            if submission.reject:
+                await self._require_budget(submission)
+        except (Overloaded, BudgetExhausted):
+            keys = TenantKeys(services.fleet, envelope.tenant)
+            if await recall(services.redis, keys, submission.note) is None:
+                _count(envelope.pool, envelope.type, "refused")
+                raise
+        return services.intake.submit(envelope, submission.note)
+
+    async def _require_budget(self, submission: Submission) -> None:
+        envelope = submission.envelope
+        asked = (envelope.type, envelope.tier)
+        if asked not in self._refusals:
+            self._refusals[asked] = await budget_refusal(
+                self._services.ledger, self._catalog, submission.offer, envelope, datetime.now(UTC)
+            )
+        refusal = self._refusals[asked]
+        if refusal is not None:
+            raise refusal
+
+
+async def place(services: Services, catalog: Catalog, submission: Submission) -> Admitted:
+    """Into the queue. Raises what `Gate.admit` and its future do."""
+    admitted = await (await Gate(services, catalog).admit(submission))
+    _learn(services, admitted)
+    return admitted
+
+
+async def place_all(
+    services: Services, catalog: Catalog, submissions: Sequence[Submission]
+) -> list[Admitted | AgentfleetError]:
+    """All side by side, one refusal apart from the others."""
+    gate = Gate(services, catalog)
+    outcomes: dict[int, Admitted | AgentfleetError] = {}
+    under_way: dict[int, asyncio.Future[Admitted]] = {}
+    for index, submission in enumerate(submissions):
+        try:
+            under_way[index] = await gate.admit(submission)
+        except AgentfleetError as error:
+            outcomes[index] = error
+    if under_way:
+        await asyncio.wait(under_way.values())
+    for index, future in under_way.items():
+        try:
+            outcomes[index] = future.result()
+        except AgentfleetError as error:
+            outcomes[index] = error
+        else:
+            _learn(services, future.result())
+    return [outcomes[index] for index in range(len(submissions))]
+
+
+def _learn(services: Services, admitted: Admitted) -> None:
+    envelope = admitted.envelope
     if admitted.fresh:
-        services.costs.watch(envelope.type, admitted.envelope.id)
+        services.costs.watch(envelope.type, envelope.id)
         services.index.admitted(envelope.tenant)
     _count(envelope.pool, envelope.type, "accepted" if admitted.fresh else "repeated")
-    return admitted
 
 
 async def answers(services: Services, admitted: Sequence[Admitted]) -> list[tuple[int, views.Json]]:

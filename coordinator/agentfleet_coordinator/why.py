@@ -52,8 +52,8 @@ def _route(envelope: Envelope) -> str:
     why = {
         RouteReason.TIER_DEFAULT: f"the default of {envelope.type}",
         RouteReason.TIER_REQUESTED: "as the submit asked",
-        RouteReason.TIER_BELOW_LOWEST: f"the lowest that {envelope.type} allows; a cheaper one was asked for",
-        RouteReason.TIER_ABOVE_HIGHEST: f"the highest that {envelope.type} allows; a dearer one was asked for",
+        RouteReason.TIER_BELOW_LOWEST: f"the lowest that {envelope.type} allows; a cheaper was asked for",
+        RouteReason.TIER_ABOVE_HIGHEST: f"the highest that {envelope.type} allows; a dearer was asked for",
         RouteReason.TIER_MISSING: f"the default of {envelope.type}; the one asked for does not exist",
     }
     text = next((text for reason, text in why.items() if reason == envelope.tier_reason), "")

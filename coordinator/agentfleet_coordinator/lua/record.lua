@@ -1,18 +1,18 @@
 -- Note submissions in the tenant's slot, before they are enqueued: index entries and idempotency records.
 -- KEYS[1] the tenant's index (sorted set: task id by admission time in microseconds)
 -- ARGV[1] prefix of idempotency keys (same slot)  ARGV[2] their life in ms
--- ARGV[3…] per task: idempotency digest ('' for none), body digest, task id
+-- ARGV[3…] per task: idempotency key ('' for none), body digest, task id
 -- Returns {now in ms, then per task: '' when it is new, the recorded id when the same body came before,
 --          '!' .. recorded id when another body came with the same key}
--- Invariant: a digest names one task id for its whole life; sent twice, the second finds what the first wrote.
+-- Invariant: a key names one task id for its whole life; sent twice, the second finds what the first wrote.
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local answers = {string.format('%.0f', math.floor(micros / 1000))}
 for i = 3, #ARGV, 3 do
-  local digest, body, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local name, body, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local answer = ''
-  if digest ~= '' then
-    local key = ARGV[1] .. digest
+  if name ~= '' then
+    local key = ARGV[1] .. name
     local record = redis.call('GET', key)
     if not record then
       redis.call('SET', key, body .. id, 'PX', ARGV[2])

@@ -12,6 +12,7 @@ from agentfleet_coordinator.direct import direct, header, query, reply
 from agentfleet_coordinator.edge import read_body
 from agentfleet_coordinator.follows import BEGINNING
 from agentfleet_coordinator.index import Filter
+from agentfleet_coordinator.intake import Admitted
 from agentfleet_coordinator.problems import kind_of, problem_json
 from agentfleet_coordinator.requests import (
     MAX_BATCH_BODY_BYTES,
@@ -23,7 +24,7 @@ from agentfleet_coordinator.requests import (
 )
 from agentfleet_coordinator.routes.caller import caller, tenant_caller
 from agentfleet_coordinator.services import Services
-from agentfleet_coordinator.submit import answers, offer_to_queue, prepare
+from agentfleet_coordinator.submit import Submission, answers, place, place_all, prepare
 from agentfleet_coordinator.why import explain_task
 from agentfleet_core.errors import AgentfleetError, Conflict, InvalidRequest
 from agentfleet_core.queue.envelope import TaskState
@@ -78,7 +79,7 @@ async def submit_task(request: Request) -> Response:
     catalog = services.catalog
     key = request.headers.get("idempotency-key")
     submission = prepare(services, catalog, principal.tenant, payload, key)
-    admitted = await offer_to_queue(services, catalog, submission)
+    admitted = await place(services, catalog, submission)
     ((status, task),) = await answers(services, [admitted])
     return reply(task, status, {"location": f"/v1/tasks/{task['id']}"})
 
@@ -98,38 +99,33 @@ async def submit_batch(request: Request) -> Response:
     """
     services, principal = tenant_caller(request)
     payload = parse_json(await read_body(request, MAX_BATCH_BODY_BYTES))
-    return reply({"items": await _place_all(services, principal, parse_batch(payload))})
+    return reply({"items": await _answer_all(services, principal, parse_batch(payload))})
 
 
-async def _place_all(services: Services, principal: Principal, payloads: list[Any]) -> list[views.Json]:
+async def _answer_all(services: Services, principal: Principal, payloads: list[Any]) -> list[views.Json]:
     catalog = services.catalog
-    items: list[views.Json] = [{} for _ in payloads]
-
-    def refuse(index: int, error: AgentfleetError) -> None:
-        items[index] = {"status": kind_of(error).status, "problem": problem_json(error)}
-
-    places = []
-    offers = []
+    items: list[views.Json] = [{}] * len(payloads)
+    places: list[int] = []
+    submissions: list[Submission] = []
     for index, payload in enumerate(payloads):
         try:
-            submission = prepare(services, catalog, principal.tenant, payload, None)
-        except AgentfleetError as error:
-            refuse(index, error)
-        else:
+            submissions.append(prepare(services, catalog, principal.tenant, payload, None))
             places.append(index)
-            offers.append(offer_to_queue(services, catalog, submission))
-    admitted = []
-    for index, outcome in zip(places, await asyncio.gather(*offers, return_exceptions=True), strict=True):
+        except AgentfleetError as error:
+            items[index] = _refused(error)
+    outcomes = dict(zip(places, await place_all(services, catalog, submissions), strict=True))
+    admitted = {index: each for index, each in outcomes.items() if isinstance(each, Admitted)}
+    told = await answers(services, list(admitted.values()))
+    for index, outcome in outcomes.items():
         if isinstance(outcome, AgentfleetError):
-            refuse(index, outcome)
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
-            admitted.append((index, outcome))
-    told = await answers(services, [outcome for _, outcome in admitted])
-    for (index, _), (status, task) in zip(admitted, told, strict=True):
+            items[index] = _refused(outcome)
+    for index, (status, task) in zip(admitted, told, strict=True):
         items[index] = {"status": status, "task": task}
     return items
+
+
+def _refused(error: AgentfleetError) -> views.Json:
+    return {"status": kind_of(error).status, "problem": problem_json(error)}
 
 
 @direct(

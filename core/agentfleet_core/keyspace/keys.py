@@ -60,7 +60,7 @@ class TenantKeys:
 
     @property
     def idempotency_prefix(self) -> str:
-        """Of a string per idempotency key's digest: the body's digest and the task id."""
+        """Of a string per idempotency key: the body's digest and the task id."""
         return f"{self.tag}:i:"
 
     @property

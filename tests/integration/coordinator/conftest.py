@@ -1,4 +1,4 @@
-"""A coordinator over real HTTP and a real Redis: two tenants, two pools, an admin; a worker is played by hand."""
+"""A coordinator over real HTTP and a real Redis: two tenants, three pools, an admin; the worker is a test."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from redis.asyncio import Redis
+
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_coordinator.__main__ import Server
 from agentfleet_coordinator.app import create_app
@@ -17,15 +19,20 @@ from agentfleet_core.fleet.config import FleetConfig, key_hash
 from agentfleet_core.fleet.store import publish
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
-from agentfleet_core.queue.envelope import Claim, Settlement, SettleKind, TaskState
+from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId, Settings
-from redis.asyncio import Redis
 
 ACME_KEY = "acme-key-0123456789"
 GLOBEX_KEY = "globex-key-0123456789"
 ADMIN_KEY = "admin-key-0123456789"
-PRICE = {"input": "1.00", "output": "5.00", "cacheRead": "0.10", "cacheWrite5m": "1.25", "cacheWrite1h": "2.00"}
+PRICE = {
+    "input": "1.00",
+    "output": "5.00",
+    "cacheRead": "0.10",
+    "cacheWrite5m": "1.25",
+    "cacheWrite1h": "2.00",
+}
 ORDER_SCHEMA = {
     "type": "object",
     "required": ["order", "message"],
@@ -119,7 +126,9 @@ async def fleet_redis(redis: RedisServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def coordinator(redis: RedisServer, fleet_redis: Redis, fleet_id: FleetId) -> AsyncIterator[Coordinator]:
+async def coordinator(
+    redis: RedisServer, fleet_redis: Redis, fleet_id: FleetId
+) -> AsyncIterator[Coordinator]:
     await publish(fleet_redis, FleetKeys(fleet_id), fleet_config(fleet_id), term=1)
     settings = Settings(redis_url=redis.url, fleet=fleet_id, port=0)
     async with serving(settings) as (url, services), contextlib.AsyncExitStack() as stack:

@@ -1,11 +1,7 @@
 """The life of a task as its tenant sees it over HTTP."""
 
-import asyncio
 import json
 from typing import Any
-
-from agentfleet_core.queue.envelope import JournalEntry, Settlement, SettleKind, TaskState
-from agentfleet_core.queue.step import StepKind, StepRecord
 
 
 async def test_a_submitted_task_is_queued_and_can_be_read(coordinator: Any, refund: Any) -> None:
