@@ -11,6 +11,7 @@ from agentfleet_cli.verbs.pause import pause, resume
 from agentfleet_cli.verbs.simulate_api import simulate_api
 from agentfleet_cli.verbs.submit import submit
 from agentfleet_cli.verbs.unpin import unpin
+from agentfleet_cli.verbs.validate import validate
 from agentfleet_cli.verbs.watch import watch
 from agentfleet_cli.verbs.why import why
 
@@ -27,6 +28,7 @@ RUN, WORK, STEER = "Run a fleet here", "Work with a fleet", "Steer a fleet"
 app.command(rich_help_panel=RUN)(dev)
 app.command(rich_help_panel=RUN)(demo)
 app.command("simulate-api", rich_help_panel=RUN)(simulate_api)
+app.command(rich_help_panel=RUN)(validate)
 app.command(rich_help_panel=WORK)(submit)
 app.command(rich_help_panel=WORK)(get)
 app.command(rich_help_panel=WORK)(watch)

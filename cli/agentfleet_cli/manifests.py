@@ -1,7 +1,7 @@
 """Manifests in files, as `kubectl apply -f` would take them, with what is wrong in them and where it stands.
 
-`validate` prints the problems, `dev` runs what has none. Of a Secret the data counts; documents of other groups are
-none of our business.
+`validate` prints the problems, `dev` runs what has none. Of a Secret the data counts; documents of other
+groups are none of our business.
 """
 
 import base64
@@ -54,10 +54,6 @@ class Loaded:
     files: list[Path] = field(default_factory=list)
     documents: dict[Identity, Document] = field(default_factory=dict)
     """Of our kinds, by identity."""
-
-    @property
-    def has_secrets(self) -> bool:
-        return bool(self.secrets)
 
 
 def load_manifests(
@@ -157,16 +153,24 @@ def _load_secret(document: Document, loaded: Loaded) -> Iterator[FileProblem]:
 
 
 def _review(loaded: Loaded, now: datetime, beside: Loaded | None, secrets_are_here: bool) -> None:
-    """Each namespace is a fleet of its own. An object with a problem still counts as one that exists."""
-    fleets: dict[str, list[AnyResource]] = {}
-    for one in [*loaded.resources, *_others(loaded, beside)]:
-        fleets.setdefault(one.metadata.namespace, []).append(one)
-    secrets = (beside.secrets if beside else {}) | loaded.secrets
-    mentioned = {(one.namespace, one.kind, one.name) for one in _broken(loaded)}
-    for namespace, resources in fleets.items():
-        for finding in review(resources, secrets if secrets_are_here else None, now):
+    """Each namespace is a fleet of its own. An object with a problem of its own still exists for the
+    others.
+    """
+    around = beside or Loaded()
+    resources = loaded.resources + [
+        one for one in around.resources if _identity_of(one) not in loaded.documents
+    ]
+    secrets = around.secrets | loaded.secrets
+    existing = {**around.documents, **loaded.documents}
+    for namespace in {one.metadata.namespace for one in loaded.resources}:
+        fleet = [one for one in resources if one.metadata.namespace == namespace]
+        names = [(kind, name) for where, kind, name in existing if where == namespace]
+        for finding in review(fleet, secrets if secrets_are_here else None, now, existing=names):
             document = loaded.documents.get((namespace, finding.kind, finding.name))
-            if document is None or (namespace, finding.kind, finding.name) in mentioned:
-                continue
-            problem = Problem(finding.field, finding.message, ProblemKind.FINDING)
-            loaded.problems.append(_in_file(document, problem))
+            if document is not None:
+                problem = Problem(finding.field, finding.message, ProblemKind.FINDING)
+                loaded.problems.append(_in_file(document, problem))
+
+
+def _identity_of(one: AnyResource) -> Identity:
+    return one.metadata.namespace, one.kind, one.metadata.name

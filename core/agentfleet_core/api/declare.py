@@ -12,7 +12,11 @@ ErrorReason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueReq
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A CEL rule of one model. `self` is the model's object; `oldSelf` makes it a rule of updates alone."""
+    """A CEL rule of one model. `self` is the model's object; `oldSelf` makes it a rule of updates alone.
+
+    Written without a part that fails and another that forgives it (`!has(x) || all(… x …)` across lists): the
+    evaluator behind `validate` computes both. Filter first instead.
+    """
 
     rule: str
     field: str

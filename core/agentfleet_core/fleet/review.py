@@ -5,10 +5,9 @@ by the API server; it becomes a condition that names the field and heals by itse
 same sentences.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -19,6 +18,7 @@ from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.fleet.overlay import overlay_problems
 from agentfleet_core.fleet.schemas import schema_problem
 from agentfleet_core.fleet.templates import template_problems
+from agentfleet_core.suggest import choices
 
 Secrets = Mapping[str, Mapping[str, bytes]]
 """Secret name to key to value, of one namespace."""
@@ -42,6 +42,8 @@ class FleetView:
     resources: Sequence[AnyResource]
     secrets: Secrets | None
     now: datetime
+    existing: Collection[tuple[str, str]] = ()
+    """Kind and name of objects that exist beside `resources`, though they cannot be read."""
     names: Mapping[str, frozenset[str]] = field(init=False)
     ranks: Mapping[str, int] = field(init=False)
     owners: Mapping[str, str] = field(init=False)
@@ -49,6 +51,8 @@ class FleetView:
 
     def __post_init__(self) -> None:
         names: dict[str, set[str]] = {}
+        for kind, name in self.existing:
+            names.setdefault(kind, set()).add(name)
         for one in self.resources:
             names.setdefault(one.kind, set()).add(one.metadata.name)
         budgets = sorted(
@@ -66,9 +70,15 @@ Problem = tuple[str, Reason, str]
 """Field, reason, message."""
 
 
-def review(resources: Sequence[AnyResource], secrets: Secrets | None, now: datetime) -> tuple[Finding, ...]:
+def review(
+    resources: Sequence[AnyResource],
+    secrets: Secrets | None,
+    now: datetime,
+    *,
+    existing: Collection[tuple[str, str]] = (),
+) -> tuple[Finding, ...]:
     """Everything wrong, in the order of the objects and of their fields."""
-    view = FleetView(resources, secrets, now)
+    view = FleetView(resources, secrets, now, existing)
     return tuple(
         Finding(one.kind, one.metadata.name, where, reason, message)
         for one in resources
@@ -242,18 +252,6 @@ def _secret(ref: SecretKeyRef, where: str, view: FleetView) -> Iterator[Problem]
             Reason.SECRET_NOT_FOUND,
             f'Secret {ref.name} has nothing under "{ref.key}"; {choices(ref.key, filled)}',
         )
-
-
-def choices(wrong: str, known: Iterable[str]) -> str:
-    """`did you mean fast?`, or what there is, for the end of an error's sentence."""
-    names = sorted(known)
-    close = get_close_matches(wrong, names, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    if not names:
-        return "there is none"
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"there {'is' if len(names) == 1 else 'are'} {shown}"
 
 
 def api_keys(budget: TenantBudget, secrets: Secrets | None) -> frozenset[bytes]:

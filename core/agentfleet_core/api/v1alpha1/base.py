@@ -12,13 +12,22 @@ GROUP = "agentfleet.dev"
 VERSION = "v1alpha1"
 API_VERSION: Final = "agentfleet.dev/v1alpha1"
 
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+USD = r"^(([0-9]{1,6}|[0-8][0-9]{6})(\.[0-9]{1,9})?|9000000(\.0{1,9})?)$"
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
+
+PATTERN_WORDS: dict[str, str] = {
+    DNS_LABEL: "lower-case letters, digits and -, such as refund-request",
+    USD: 'an amount of USD such as "2.50", at most 9000000, without sign or exponent',
+    QUANTITY: "a Kubernetes quantity such as 250m or 256Mi",
+    r"^https?://": "an address that begins with http:// or https://",
+}
+"""What a pattern means, for the end of `must be …`."""
+
+DnsLabel = Annotated[str, Field(pattern=DNS_LABEL, min_length=1, max_length=63)]
 """A name usable as a label, a host and a part of a Redis key."""
 
-Usd = Annotated[
-    str,
-    Field(pattern=r"^(([0-9]{1,6}|[0-8][0-9]{6})(\.[0-9]{1,9})?|9000000(\.0{1,9})?)$", max_length=17),
-]
+Usd = Annotated[str, Field(pattern=USD, max_length=17)]
 """A decimal string in USD, at most 9,000,000: integers in Lua are exact to 2^53 nano-USD."""
 
 
@@ -80,7 +89,7 @@ Quantity = Annotated[
     str,
     BeforeValidator(_as_text),
     Field(
-        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$",
+        pattern=QUANTITY,
         json_schema_extra={"x-kubernetes-int-or-string": True},
     ),
 ]

@@ -63,6 +63,10 @@ class Multipliers(Resource):
     """Inference kept in the US; also counted in each hold, since a workspace can have it as its default."""
 
 
+BOUNDED = "self.bands.filter(b, has(b.maxPromptTokens))"
+"""CEL: the bands that have a bound."""
+
+
 class Price(Resource):
     """What a model costs from one day on."""
 
@@ -78,9 +82,8 @@ class Price(Resource):
             message="only the last band may have no maxPromptTokens; give the others one",
         ),
         Rule(
-            "self.bands.filter(b, has(b.maxPromptTokens)).map(b, b.maxPromptTokens).isSorted() && "
-            "self.bands.all(b, !has(b.maxPromptTokens) || self.bands.exists_one(c, "
-            "has(c.maxPromptTokens) && c.maxPromptTokens == b.maxPromptTokens))",
+            f"{BOUNDED}.map(b, b.maxPromptTokens).isSorted() && "
+            f"{BOUNDED}.all(b, {BOUNDED}.exists_one(c, c.maxPromptTokens == b.maxPromptTokens))",
             field=".bands",
             message="bands must ascend by maxPromptTokens; sort them",
         ),

@@ -9,6 +9,7 @@ from agentfleet_core.api.declare import Column, Names, Rule
 from agentfleet_core.api.v1alpha1.base import (
     AGE,
     API_VERSION,
+    PATTERN_WORDS,
     Condition,
     DnsLabel,
     Kind,
@@ -18,6 +19,8 @@ from agentfleet_core.api.v1alpha1.base import (
 )
 
 HANDLER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
+
+PATTERN_WORDS[HANDLER_PATTERN] = "module:function, such as shop.agents:refund"
 
 Handler = Annotated[str, Field(pattern=HANDLER_PATTERN, max_length=253)]
 """A Python callable, `module:function`."""
