@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from agentfleet_cli.local.fork_server import ForkServer
@@ -70,7 +71,7 @@ class LocalActuator:
             self._pools.setdefault(name, Pool(compiled)).compiled = compiled
         for name in self._pools.keys() - pools.keys():
             self._pools[name].replicas = 0
-            self._later(self._reconcile(name, ()))
+            self._later(partial(self._reconcile, name, ()))
 
     def observe(self, pool: str) -> PoolObservation | None:
         known = self._pools.get(pool)
@@ -103,7 +104,7 @@ class LocalActuator:
             process.started = True
         elif word == "exited":
             del pool.processes[worker]
-            self._later(self._after_end(name, pool, process, int(event.get("code", 0))))
+            self._later(partial(self._after_end, name, pool, process, int(event.get("code", 0))))
         self.wake(name)
 
     async def close(self) -> None:
@@ -141,13 +142,13 @@ class LocalActuator:
             pool.processes[worker] = Process(worker)
             await server.spawn(worker, self._environment(name, worker, pool.compiled))
 
-    def _later(self, work: Any) -> None:
+    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except AgentfleetError as error:
             log.warning("local workers: %s", error)

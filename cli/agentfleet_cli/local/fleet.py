@@ -23,6 +23,7 @@ from agentfleet_cli.local import children
 from agentfleet_cli.local.actuator import LocalActuator
 from agentfleet_cli.local.fork_server import ForkServer
 from agentfleet_cli.local.key_ring import KeyRing
+from agentfleet_cli.local.manifests import read_manifests
 from agentfleet_cli.local.publisher import Publisher
 from agentfleet_cli.local.redis_server import free_port, redis_server
 from agentfleet_core.autoscaler.loop import Autoscaler
@@ -103,6 +104,8 @@ class LocalFleet:
 
     async def _start(self) -> None:
         options = self._options
+        # Before anything is started: a mistake in a file is found at once.
+        read_manifests(options.manifests)
         self._failed = asyncio.get_running_loop().create_future()
         self.folder = options.data or Path(self._stack.enter_context(_scratch_folder()))
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -63,14 +63,15 @@ def submit(
         return
     if task_type is None:
         raise InvalidRequest("say which TaskType, as in: agentfleet submit refund-request order=A-1001")
+    values, labels = _input(pairs or (), input_json), _labels(label or ())
     with tenant_client(tenant) as client:
         task = client.submit(
             task_type,
-            _input(pairs or (), input_json),
+            values,
             pool=pool,
             tier=tier,
             priority=priority,
-            labels=_labels(label or ()),
+            labels=labels,
             mode=mode,
             idempotency_key=idempotency_key,
         )

@@ -1,0 +1,142 @@
+"""The command line's words: inputs, files, labels, exit codes. No fleet runs here."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agentfleet import running
+from agentfleet.running import RunningFleet
+from agentfleet_cli.main import app
+from agentfleet_cli.submissions import read_lines
+from agentfleet_cli.views.words import dollars, duration, plain_dollars, reset_time, shortened, stopwatch
+from agentfleet_core.errors import InvalidRequest
+
+NOWHERE = {"AGENTFLEET_URL": "http://127.0.0.1:1", "AGENTFLEET_API_KEY": "key", "AGENTFLEET_ADMIN_KEY": "key"}
+
+
+@pytest.fixture(autouse=True)
+def no_fleet_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in NOWHERE:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["submit", "refund-request"], 4, "no API key"),
+        (["watch", "--once"], 4, "AGENTFLEET_ADMIN_KEY"),
+        (["pause", "fleet"], 4, "AGENTFLEET_ADMIN_KEY"),
+        (["submit"], 3, "which TaskType"),
+        (["submit", "a", "order"], 3, "'order' is not key=value"),
+        (["submit", "a", "n:=x"], 3, "not JSON"),
+        (["submit", "a", "k=v", "--input", "{}"], 3, "not both"),
+        (["submit", "a", "--input", "[]"], 3, "must be a JSON object"),
+        (["submit", "a", "--label", "x"], 3, "key=value"),
+        (["submit", "a", "--file", "x.jsonl"], 3, "leave TYPE"),
+        (["submit", "--file", "nowhere.jsonl"], 3, "cannot be read"),
+        (["submit", "a", "--tenant", "acme"], 4, "running `agentfleet dev`"),
+        (["get", "fleets"], 3, "there are tasks, pools, budgets, tiers and task/ID"),
+        (["why", "interactive"], 3, "write pool/NAME or task/ID"),
+        (["dev", "-f", "nowhere", "--port", "0"], 3, "nowhere does not exist"),
+        (["demo", "-f", "nowhere"], 3, "nowhere"),
+        (["simulate-api", "--set", "colour=blue"], 3, "no knob is called colour"),
+        (["simulate-api", "--set", "seconds"], 3, "write name=value"),
+        (["simulate-api", "--scenario", "nowhere.yaml"], 3, "nowhere.yaml"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_change(arguments: list[str], code: int, words: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == code, result.output
+    assert words in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+
+
+def test_a_fleet_out_of_reach_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    result = CliRunner().invoke(app, ["get", "pools"], env=NOWHERE)
+    assert result.exit_code == 5
+    assert result.stderr.count("\n") == 1
+
+
+def test_every_command_has_json_output() -> None:
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        result = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
+        assert result.exit_code == 0
+        assert "--output" in result.stdout, name
+
+
+def test_lines_of_a_file_become_requests() -> None:
+    text = ['{"type": "a", "input": {"n": 1}, "tenant": "acme"}', "", '{"type": "b", "priority": 3}']
+    first, second = read_lines(text)
+    assert (first.number, first.tenant, first.request.input) == (1, "acme", {"n": 1})
+    assert (second.number, second.tenant, second.request.priority) == (3, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "holds no task"),
+        (['{"type": "a"}', "{"], "line 2 is not JSON"),
+        (["[]"], "line 1 is not an object with a type"),
+        (['{"type": "a", "colour": 1}'], "line 1: a task has no colour; it has"),
+    ],
+)
+def test_a_bad_line_is_named(lines: list[str], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        read_lines(lines)
+
+
+def test_a_running_fleet_is_found_until_it_has_gone(tmp_path: Path) -> None:
+    import os
+
+    assert running.running_fleet() is None
+    fleet = RunningFleet("http://127.0.0.1:8080", "admin", {"globex": "g", "acme": "a"}, os.getpid())
+    running.announce(fleet)
+    assert running.running_fleet() == fleet
+    assert fleet.default_key == "a"
+    assert running.state_file().stat().st_mode & 0o077 == 0
+    running.withdraw(os.getpid() + 1)
+    assert running.running_fleet() == fleet
+    running.withdraw(os.getpid())
+    assert running.running_fleet() is None
+
+
+def test_a_file_whose_writer_has_gone_counts_for_nothing(tmp_path: Path) -> None:
+    path = running.state_file()
+    path.parent.mkdir(parents=True)
+    gone = {"url": "http://127.0.0.1:1", "admin_key": "a", "tenant_keys": {}, "pid": 2**22 + 1}
+    path.write_text(json.dumps(gone))
+    assert running.running_fleet() is None
+    path.write_text("{half a fil")
+    assert running.running_fleet() is None
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (dollars(182_000_000), "$0.182"),
+        (dollars(12_345_000_000), "$12.35"),
+        (dollars(1_234_567_000_000_000), "$1,234,567"),
+        (plain_dollars("0.050000000"), "$0.05"),
+        (plain_dollars("120.000000000"), "$120"),
+        (plain_dollars("9000000.5"), "$9,000,000.50"),
+        (duration(0.66), "0.7s"),
+        (duration(119), "119s"),
+        (duration(3_600), "60m"),
+        (duration(80_000), "22h"),
+        (duration(400_000), "5d"),
+        (stopwatch(31), "00:31"),
+        (stopwatch(3_723), "1:02:03"),
+        (reset_time("2026-11-25T00:00:00+01:00", "Europe/Berlin"), "00:00 Europe/Berlin"),
+        (reset_time(None, "UTC"), "never"),
+        (shortened("interactive", 5), "inte…"),
+    ],
+)
+def test_the_same_thing_is_said_the_same_way(said: str, expected: str) -> None:
+    assert said == expected

@@ -1,0 +1,90 @@
+"""Replicas as local processes, against a fork server that only takes notes."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from agentfleet_cli.local import actuator as module
+from agentfleet_cli.local.actuator import LocalActuator
+from agentfleet_cli.local.fork_server import ForkServer
+from agentfleet_core.api.v1alpha1 import AgentPoolSpec
+from agentfleet_core.fleet.config import CompiledPool
+from agentfleet_core.planner.snapshot import PoolPlan
+
+POOL = CompiledPool(spec=AgentPoolSpec(), revision="r1")
+
+
+class Notes:
+    """Says `started` at once; ends a worker when it is told to."""
+
+    def __init__(self) -> None:
+        self.actuator = LocalActuator(lambda pool, worker, compiled: {"POOL": pool}, self.forget)
+        self.said: list[tuple[str, str]] = []
+        self.forgotten: list[str] = []
+        self.actuator.attach(cast("ForkServer", self))
+        self.actuator.follow({"batch": POOL})
+
+    async def spawn(self, worker: str, environment: dict[str, str]) -> None:
+        assert environment == {"POOL": "batch"}
+        self.said.append(("spawn", worker))
+        self.actuator.on_event("started", worker, {})
+
+    async def stop(self, worker: str) -> None:
+        self.said.append(("stop", worker))
+
+    async def forget(self, pool: str, worker: str) -> None:
+        self.forgotten.append(worker)
+
+    def ends(self, worker: str, code: int = 0) -> None:
+        self.actuator.on_event("exited", worker, {"code": code})
+
+
+def plan(replicas: int, victims: tuple[str, ...] = ()) -> PoolPlan:
+    return PoolPlan("batch", replicas, replicas, "", (), victims=victims)
+
+
+def seen(notes: Notes) -> Any:
+    observation = notes.actuator.observe("batch")
+    assert observation is not None
+    return observation
+
+
+async def test_a_pool_grows_and_the_victims_leave() -> None:
+    notes = Notes()
+    await notes.actuator.apply("batch", POOL, plan(3))
+    assert (seen(notes).replicas, seen(notes).ready) == (3, 3)
+    await notes.actuator.apply("batch", POOL, plan(2, victims=("batch-2",)))
+    assert notes.said[-1] == ("stop", "batch-2")
+    assert seen(notes).live_workers == {"batch-1", "batch-3"}
+    notes.ends("batch-2")
+    await notes.actuator.close()
+
+
+async def test_a_worker_that_dies_is_replaced_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.0)
+    notes = Notes()
+    await notes.actuator.apply("batch", POOL, plan(1))
+    woken = asyncio.Event()
+    notes.actuator.wake = lambda pool: (
+        woken.set() if seen(notes).ready and ("spawn", "batch-2") in notes.said else None
+    )
+    notes.ends("batch-1", code=-9)
+    assert seen(notes).ready == 0
+    await asyncio.wait_for(woken.wait(), 5)
+    assert notes.forgotten == ["batch-1"]
+    assert seen(notes).live_workers == {"batch-2"}
+    await notes.actuator.close()
+
+
+async def test_a_pool_that_left_the_manifests_is_emptied() -> None:
+    notes = Notes()
+    await notes.actuator.apply("batch", POOL, plan(2))
+    notes.actuator.follow({})
+    await asyncio.gather(*notes.actuator._tasks)
+    assert [word for word, _ in notes.said[2:]] == ["stop", "stop"]
+    await notes.actuator.close()
+
+
+def test_a_pool_that_nobody_has_named_is_unknown() -> None:
+    assert LocalActuator(lambda *_: {}, lambda *_: asyncio.sleep(0)).observe("other") is None
