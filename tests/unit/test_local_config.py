@@ -74,9 +74,13 @@ def test_secrets_are_files_as_a_volume_has_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("kind: AgentPool\nmetadata: {name: a}\nspec: {lnae: Batch}\n", "lnae"),
+        (
+            "apiVersion: agentfleet.dev/v1alpha1\nkind: AgentPool\nmetadata: {name: a}\n"
+            "spec: {lnae: Batch}\n",
+            "bad.yaml:4  spec.lnae: unknown field; did you mean lane",
+        ),
         ("kind: [", "bad.yaml"),
-        ("kind: ConfigMap\n", "holds no AgentPool"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", "holds no AgentPool"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_name_or_field(tmp_path: Path, text: str, words: str) -> None:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from agentfleet_cli.local.key_ring import KeyRing, write_secrets
 from agentfleet_cli.local.local_config import LocalFleetConfig, localize
 from agentfleet_cli.local.manifests import read_manifests, stamp
+from agentfleet_cli.manifests import Loaded
 from agentfleet_core.errors import InvalidManifest
 from agentfleet_core.fleet.compile import compile_fleet
 from agentfleet_core.fleet.config import FleetConfig
@@ -46,13 +47,14 @@ class Publisher:
         # One publisher at a time, and a later one wins: the start's second is its term.
         self._term = int(time.time())
         self._stamp: object = None
+        self._loaded: Loaded | None = None
         self.config = FleetConfig(install=keys.fleet.install, namespace=keys.fleet.namespace)
         self.local: LocalFleetConfig
 
     async def publish(self) -> int:
         """The config's version. Raises `InvalidManifest`, a line per mistake; what stood before goes on."""
         self._stamp = stamp(self._manifests)
-        manifests = read_manifests(self._manifests)
+        manifests = read_manifests(self._manifests, before=self._loaded)
         local = localize(
             manifests.resources,
             manifests.secrets,
@@ -69,7 +71,7 @@ class Publisher:
         provider = {name: local.secrets[name] for name in local.provider_secrets}
         write_secrets(self._secrets_folder, provider)
         version = await publish(self._redis, self._keys, compiled.config, self._term)
-        self.config, self.local = compiled.config, local
+        self.config, self.local, self._loaded = compiled.config, local, manifests
         return version
 
     async def watch(self, say: Callable[[str], None]) -> None:
