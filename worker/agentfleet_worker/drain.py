@@ -21,21 +21,10 @@ HAND_BACK_SHARE = 0.1
 MOST_HAND_BACK_SECONDS = 5.0
 
 
-def on_signals(
-    loop: asyncio.AbstractEventLoop, stop: Callable[[], object], hurry: Callable[[], object]
-) -> None:
-    """SIGTERM and SIGINT stop; the second one hurries."""
-    told = False
-
-    def heard() -> None:
-        nonlocal told
-        if told:
-            hurry()
-        told = True
-        stop()
-
+def on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
+    """SIGTERM and SIGINT stop; whatever a second one means is the callee's business."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, heard)
+        loop.add_signal_handler(number, stop)
 
 
 async def drain(claims: ClaimLoop, grace_seconds: float, hurry: asyncio.Event) -> None:

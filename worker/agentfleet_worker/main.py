@@ -70,7 +70,11 @@ def run(settings: WorkerSettings) -> int:
 
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(Worker(settings).run())
+        loop = runner.get_loop()
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
+        worker = Worker(settings)
+        on_signals(loop, worker.stop)
+        return runner.run(worker.run())
 
 
 @dataclass(slots=True)
@@ -91,17 +95,20 @@ class Worker:
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self._lease_ms = int(settings.lease_seconds * 1000)
-        self._hurry = asyncio.Event()
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     async def run(self) -> int:
-        loop = asyncio.get_running_loop()
-        remember_contexts(loop)
-        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
-        on_signals(loop, self._stop.set, self._hurry.set)
+        remember_contexts(asyncio.get_running_loop())
         async with self._parts() as parts:
             await self._work(parts)
         return 0
+
+    def stop(self) -> None:
+        """Drain, then end; called again, hand back at once what still runs."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
 
     def commit(self, queue: PoolQueue) -> GroupCommit:
         return GroupCommit(queue)
@@ -124,6 +131,7 @@ class Worker:
             yield Parts(redis, queue, self.commit(queue), RedisLedger(redis, common.fleet), bells, follower)
         finally:
             await bells.close()
+            await queue.close()
             await follower.close()
             await redis.aclose()
 

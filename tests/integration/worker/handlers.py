@@ -1,0 +1,139 @@
+"""What the task types of the worker's tests run."""
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+from agentfleet import TaskContext, tool
+
+RUNS: Counter[str] = Counter()
+"""How often each thing ran in this process, by task id and name."""
+GATES: dict[str, asyncio.Event] = {}
+
+
+def count(ctx: TaskContext, name: str) -> int:
+    RUNS[f"{ctx.task_id} {name}"] += 1
+    return RUNS[f"{ctx.task_id} {name}"]
+
+
+async def greet(ctx: TaskContext, name: str) -> dict[str, str]:
+    async def look_up(who: str) -> str:
+        count(ctx, "look_up")
+        return f"Hello, {who}"
+
+    return {"greeting": await ctx.step("look-up", look_up, name)}
+
+
+async def ask(ctx: TaskContext, question: str, **options: Any) -> dict[str, Any]:
+    reply = await ctx.llm("answer", prompt=question, max_output_tokens=200, **options)
+    return {"text": reply.text, "tier": reply.tier, "cost": reply.cost_nano_usd}
+
+
+async def ask_plain_client(ctx: TaskContext, question: str, stream: bool = False) -> dict[str, Any]:
+    request: Any = {"model": "fast", "max_tokens": 200, "messages": [{"role": "user", "content": question}]}
+    if stream:
+        async with ctx.client.messages.stream(**request) as events:
+            text = "".join([part async for part in events.text_stream])
+            message = await events.get_final_message()
+        return {"text": text, "whole": message.content[0].text, "tokens": message.usage.output_tokens}
+    message = await ctx.client.messages.create(**request)
+    return {"text": message.content[0].text, "tokens": message.usage.output_tokens}
+
+
+async def fail_first(ctx: TaskContext, times: int) -> dict[str, Any]:
+    async def once() -> str:
+        count(ctx, "once")
+        return "done"
+
+    done = await ctx.step("once", once)
+    if count(ctx, "attempt") <= times:
+        raise RuntimeError("the shop is closed")
+    return {"once": done, "ran": RUNS[f"{ctx.task_id} once"]}
+
+
+async def wait_for_gate(ctx: TaskContext, gate: str) -> dict[str, str]:
+    await ctx.step("before", lambda: "ready")
+    await ctx.step("gate", GATES[gate].wait)
+    return {"gate": gate}
+
+
+async def sleep_after_a_step(ctx: TaskContext, seconds: float) -> None:
+    await ctx.step("first", lambda: {"found": 3})
+    await asyncio.sleep(seconds)
+
+
+async def sleep_in_a_step(ctx: TaskContext, seconds: float) -> None:
+    await ctx.step("slow", asyncio.sleep, seconds)
+
+
+async def sleep_only(ctx: TaskContext, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def return_an_object(ctx: TaskContext) -> object:
+    return object()
+
+
+async def return_megabytes(ctx: TaskContext) -> str:
+    return "x" * 2_000_000
+
+
+async def step_returns_megabytes(ctx: TaskContext) -> None:
+    await ctx.step("download", lambda: "x" * 2_000_000)
+
+
+async def swallow_everything(ctx: TaskContext) -> str:
+    try:
+        await asyncio.sleep(60)
+    except BaseException:
+        return "I was not told to stop"
+    return "slept"
+
+
+def plain_function(ctx: TaskContext, seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept in a thread"
+
+
+async def block_the_loop(ctx: TaskContext, seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@tool
+async def lookup_order(ctx: TaskContext, order: str) -> dict[str, str]:
+    """Find an order by its number."""
+    count(ctx, f"lookup_order {order}")
+    return {"order": order, "status": "shipped", "key": ctx.idempotency_key()}
+
+
+@tool
+def megabytes(size: int) -> str:
+    """Return much."""
+    return "x" * size
+
+
+@tool
+def broken(order: str) -> str:
+    """Fail."""
+    raise KeyError(order)
+
+
+async def flow_first(ctx: TaskContext, order: str) -> str:
+    count(ctx, "first")
+    return f"first {order}"
+
+
+async def flow_left(ctx: TaskContext, first: str) -> str:
+    async def inner() -> str:
+        return f"left of {first}"
+
+    return await ctx.step("inner", inner)
+
+
+def flow_right(ctx: TaskContext, first: str, order: str) -> str:
+    return f"right of {first} for {order}"
+
+
+async def flow_join(ctx: TaskContext, flow_left: str, flow_right: str) -> dict[str, str]:
+    return {"left": flow_left, "right": flow_right}

@@ -1,0 +1,183 @@
+"""Paid calls of a worker: through the real SDK, over real HTTP, metered below it."""
+
+import json
+from typing import Any
+
+import pytest
+from agentfleet_cli.simulator.server import Simulator
+from agentfleet_core.budget.windows import all_windows
+from agentfleet_core.queue.envelope import TaskRecord
+
+from tests.integration.worker.handlers import RUNS
+from tests.integration.worker.rig import Fleet, output, problem
+
+Provider = tuple[Simulator, str]
+
+
+def script(**fields: Any) -> str:
+    return f"Please help. sim:{json.dumps(fields)}"
+
+
+async def spent_and_held(fleet: Fleet, tenant: str = "acme") -> tuple[int, int]:
+    from datetime import UTC, datetime
+
+    spec = fleet.config().tenants[tenant].spec
+    (balance, *_) = await fleet.ledger.balances(tenant, all_windows(spec, datetime.now(UTC)))
+    return balance.spent, balance.held
+
+
+def billed(provider: Provider) -> int:
+    return provider[0].bill.total_nano_usd  # type: ignore[no-any-return,attr-defined]
+
+
+async def test_a_handlers_call_is_routed_reserved_journaled_and_settled(fleet: Fleet) -> None:
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question=script(text="It ships today.", tokens=20))
+    answer = output(record)
+    assert answer["text"].startswith("It ships today.")
+    (step,) = (await fleet.steps(record.envelope.id)).values()
+    assert (step.kind, step.name, step.tier, step.model) == ("llm", "answer", "fast", "claude-haiku-5-5")
+    assert step.usage is not None
+    # The test's prices: a dollar per million tokens in, five out.
+    assert step.cost == 1_000 * step.usage["input_tokens"] + 5_000 * step.usage["output_tokens"]
+    assert record.cost == step.cost == answer["cost"]
+    assert await spent_and_held(fleet) == (step.cost, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_plain_client_gets_the_same_treatment(fleet: Fleet, stream: bool) -> None:
+    fleet.handler("ask_plain_client")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask-plain-client", question=script(text="It ships."), stream=stream)
+    answer = output(record)
+    assert answer["text"].startswith("It ships.")
+    assert answer.get("whole", answer["text"]) == answer["text"]
+    (step,) = (await fleet.steps(record.envelope.id)).values()
+    assert step.name == "client"
+    assert step.usage is not None
+    assert step.usage["output_tokens"] == answer["tokens"]
+    assert await spent_and_held(fleet) == (record.cost, 0)
+    assert record.cost > 0
+
+
+async def agent(fleet: Fleet, prompt: str, tools: tuple[str, ...] = ("lookup_order",), **spec: Any) -> TaskRecord:
+    agent: dict[str, Any] = {"system": "You decide on refunds.", "prompt": "{{ input.message }}", "maxOutputTokens": 300}
+    agent["tools"] = [f"tests.integration.worker.handlers:{name}" for name in tools]
+    fleet.type("refund", agent={**agent, **spec.pop("agent", {})}, **spec)
+    await fleet.publish()
+    async with fleet.worker():
+        return await fleet.run("refund", message=prompt)
+
+
+async def test_an_agent_uses_its_tools_and_answers(fleet: Fleet) -> None:
+    turns = [
+        {"thinking": 20, "tools": [{"tool": "lookup_order", "input": {"order": order}} for order in ("A-1", "A-2")]},
+        {"text": "Both have shipped."},
+    ]
+    record = await agent(fleet, script(turns=turns), agent={"thinking": {"mode": "Adaptive"}})
+    assert output(record)["text"].startswith("Both have shipped.")
+    steps = await fleet.steps(record.envelope.id)
+    assert sorted(steps) == ["tool-1-1", "tool-1-2", "turn-1", "turn-2"]
+    assert json.loads(steps["tool-1-2"].result["content"]) == {
+        "order": "A-2", "status": "shipped", "key": f"{record.envelope.id}/tool-1-2",
+    }  # fmt: skip
+    assert RUNS[f"{record.envelope.id} lookup_order A-1"] == 1
+    assert record.cost == sum(step.cost for step in steps.values())
+    assert await spent_and_held(fleet) == (record.cost, 0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        ("broken", {"order": "A-1"}, "broken failed: KeyError: 'A-1'"),
+        ("broken", {"ordre": "A-1"}, "tool broken: order: Field required; ordre: Extra inputs are not permitted"),
+        ("megabytes", {"size": 3_000_000}, "megabytes returned 2.9 MiB, the limit is 100.0 KiB; ask for less"),
+    ],
+)
+async def test_the_model_is_told_what_went_wrong_with_a_tool(
+    fleet: Fleet, tool: str, arguments: dict[str, Any], says: str
+) -> None:
+    turns = [{"tool": tool, "input": arguments}, {"text": "I could not look."}]
+    record = await agent(fleet, script(turns=turns), tools=(tool,))
+    assert output(record)["text"].startswith("I could not look.")
+    result = (await fleet.steps(record.envelope.id))["tool-1-1"].result
+    assert result == {"content": says, "is_error": True}
+
+
+SCHEMA = {"type": "object", "required": ["refund"], "properties": {"refund": {"type": "boolean"}}}
+
+
+async def test_an_answer_off_schema_is_asked_for_once_more(fleet: Fleet) -> None:
+    turns = [{"text": "Sure!"}, {"text": {"refund": True}}]
+    record = await agent(fleet, script(turns=turns), tools=(), outputSchema=SCHEMA)
+    assert output(record) == {"refund": True}
+    assert sorted(await fleet.steps(record.envelope.id)) == ["turn-1", "turn-2"]
+
+
+async def test_an_answer_that_stays_off_schema_fails(fleet: Fleet) -> None:
+    record = await agent(fleet, script(turns=[{"text": {"refund": "maybe"}}]), tools=(), outputSchema=SCHEMA)
+    assert record.state == "failed"
+    assert problem(record)["reason"] == "OutputRefused"
+    assert '"maybe" is not of type "boolean"' in problem(record)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("turn", "state", "says"),
+    [
+        ({"stop": "max_tokens", "text": "It ships"}, "succeeded", "The answer was cut by maxOutputTokens."),
+        ({"stop": "refusal", "text": "No."}, "failed", "the model refused to answer"),
+        ({"stop": "model_context_window_exceeded", "text": ""}, "failed", "cut by the model's context window"),
+        ({"stop": "stop_sequence", "text": "It ships"}, "succeeded", ""),
+        ({"stop": "out_of_patience", "text": "It"}, "succeeded", 'the stop reason "out_of_patience"'),
+    ],
+)
+async def test_each_way_to_stop_means_something(fleet: Fleet, turn: dict[str, Any], state: str, says: str) -> None:
+    record = await agent(fleet, script(turns=[turn]), tools=())
+    assert record.state == state
+    told = record.limitations[0] if record.limitations else problem(record)["detail"] if record.error else ""
+    assert says in told
+
+
+async def test_a_paused_turn_goes_on(fleet: Fleet) -> None:
+    turns = [{"stop": "pause_turn", "text": "Let me think"}, {"text": "Done."}]
+    record = await agent(fleet, script(turns=turns), tools=())
+    assert output(record)["text"].startswith("Done.")
+
+
+async def test_an_agent_that_never_answers_uses_up_its_turns(fleet: Fleet) -> None:
+    turns = [{"tool": "lookup_order", "input": {"order": "A-1"}}]
+    record = await agent(fleet, script(turns=turns), agent={"maxTurns": 3})
+    assert (record.state, problem(record)["reason"]) == ("failed", "TooManyTurns")
+    assert sorted(await fleet.steps(record.envelope.id)) == [
+        "tool-1-1", "tool-2-1", "tool-3-1", "turn-1", "turn-2", "turn-3",
+    ]  # fmt: skip
+
+
+async def test_faults_of_the_provider_are_tried_again_inside_the_step(fleet: Fleet, provider: Provider) -> None:
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question=script(text="Now.", fail=["529", "500", "cut", "event"], retry_after=0))
+    assert output(record)["text"].startswith("Now.")
+    assert record.attempt == 1
+    steps = await fleet.steps(record.envelope.id)
+    assert sorted(step.kind for step in steps.values()) == ["cut", "cut", "llm"]
+    spent, held = await spent_and_held(fleet)
+    assert (spent, held) == (record.cost, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [("400", "invalid_request_error"), ("401", "authentication_error"), ("403", "permission_error")]
+)
+async def test_what_cannot_succeed_fails_at_once(fleet: Fleet, fault: str, says: str) -> None:
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question=script(text="Now.", fail=[fault]))
+    assert (record.state, record.attempt) == ("failed", 1)
+    assert problem(record)["reason"] == "ProviderRefused"
+    assert says in problem(record)["detail"]
+    assert await spent_and_held(fleet) == (0, 0)
