@@ -66,17 +66,16 @@ def _figures(facts: BudgetFacts) -> Status:
         "held": usd(_rounded(tightest.held)),
         "limit": f"{usd(tightest.limit.amount)}{PERIOD_WORDS[limit.period]}",
         "resets": _resets(limit, tightest),
-        "limits": [_limit(limits[balance.limit.name], balance) for balance in balances],
+        "limits": [_limit(balance) for balance in balances],
     }
 
 
-def _limit(limit: Limit, balance: Balance) -> Status:
+def _limit(balance: Balance) -> Status:
     status: Status = {
-        "name": limit.name,
-        "period": limit.period.value,
-        "amount": limit.amount,
+        "name": balance.limit.name,
         "spent": decimal_usd(_rounded(balance.spent)),
         "held": decimal_usd(_rounded(balance.held)),
+        "unconfirmed": decimal_usd(_rounded(balance.unconfirmed)),
         "remaining": decimal_usd(_rounded(balance.remaining)),
     }
     if balance.limit.end_ms:

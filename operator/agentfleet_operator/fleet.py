@@ -12,7 +12,7 @@ from agentfleet_core.autoscaler.loop import Autoscaler
 from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.source import RedisCounters
 from agentfleet_core.budget.ledger import RedisLedger
-from agentfleet_core.errors import AgentfleetError, Unavailable
+from agentfleet_core.errors import AgentfleetError, Conflict, Unavailable
 from agentfleet_core.fleet.compile import Compiled
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.keys import FleetKeys
@@ -102,12 +102,19 @@ class Fleet:
         async with self._hands:
             try:
                 await self._pools.reconcile(pool)
+            except Conflict:
+                # Somebody wrote the same object meanwhile; its event is on its way.
+                self._look_again(pool)
             except Exception as error:
+                # The edge of one pool: whatever is wrong with it, the others go on.
                 known = isinstance(error, AgentfleetError)
                 log.warning("a pool is looked at again: %s", error, extra={"pool": pool}, exc_info=not known)
-                loop = asyncio.get_running_loop()
-                loop.call_later(RETRY_SECONDS, lambda: self._state.changes.ring(pool=pool))
+                self._look_again(pool)
         self._tell_autoscaler(pool)
+
+    def _look_again(self, pool: str) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(RETRY_SECONDS, lambda: self._state.changes.ring(pool=pool))
 
     def _tell_autoscaler(self, pool: str) -> None:
         """Wake it where what it would observe is not what it observed."""

@@ -65,6 +65,7 @@ class KubeApi:
     async def __aenter__(self) -> "KubeApi":
         self._configuration.connection_pool_maxsize = CONNECTIONS
         self._client = kubernetes.ApiClient(self._configuration)
+        self._client.user_agent = FIELD_MANAGER
         rest = self._client.rest_client
         rest.pool_manager = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(

@@ -26,7 +26,7 @@ def condition_news(subject: Subject, before: Mapping[str, Any], after: Mapping[s
         kind, status = ConditionType(one["type"]), one["status"]
         last = known.get(kind)
         trouble = (kind, status) in TROUBLE
-        if kind not in TOLD or (last is None and not trouble):
+        if kind not in TOLD or (not trouble and (last is None or last["status"] == "Unknown")):
             continue
         if last is not None and (last["status"], last["reason"]) == (status, one["reason"]):
             continue
@@ -36,7 +36,7 @@ def condition_news(subject: Subject, before: Mapping[str, Any], after: Mapping[s
 def scale_news(
     subject: Subject, before: Mapping[str, Any], after: Mapping[str, Any], plan: PoolPlan
 ) -> News | None:
-    old, new = before.get("wantedReplicas", 0), after["wantedReplicas"]
+    old, new = before.get("desired", 0), after["desired"]
     if old == new:
         return None
     why = headline(plan)

@@ -109,6 +109,8 @@ class Pools:
     async def apply(self, pool: str, compiled: CompiledPool, plan: PoolPlan) -> None:
         memory = self.memory(pool)
         async with memory.lock, self._writer.gate.urgent():
+            if self._contested(pool):
+                return
             current = self._compiled(pool) or compiled
             await self._advance(pool, current, plan.replicas, frozenset(plan.victims))
             memory.wanted = plan.replicas
@@ -157,9 +159,8 @@ class Pools:
 
     async def _mend_replicas(self, pool: str, compiled: CompiledPool) -> None:
         memory = self.memory(pool)
-        live = self._state.deployments.get(pool, {}).values()
-        if any(contested(one, self._clock()) for one in live):
-            memory.wanted = sum(one.replicas for one in live)
+        if self._contested(pool):
+            memory.wanted = sum(one.replicas for one in self._state.deployments[pool].values())
             self._look_again(pool, CONTEST_LOOK_SECONDS)
             return
         wanted = self._wanted(pool)
@@ -268,6 +269,10 @@ class Pools:
 
     def _compiled(self, pool: str) -> CompiledPool | None:
         return self._config.pools.get(pool) if self._config is not None else None
+
+    def _contested(self, pool: str) -> bool:
+        now = self._clock()
+        return any(contested(one, now) for one in self._state.deployments.get(pool, {}).values())
 
     def _live(self, pool: str, revision: str) -> DeploymentView | None:
         found = self._state.deployments.get(pool, {}).values()

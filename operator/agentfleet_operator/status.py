@@ -91,8 +91,8 @@ def pool_status(facts: PoolFacts, before: Mapping[str, Any]) -> Status:
         "observedGeneration": facts.generation,
         "replicas": len(facts.seen.live_workers or ()) if facts.seen else 0,
         "selector": f"{POOL_LABEL}={facts.name}",
-        "wantedReplicas": facts.plan.replicas if facts.plan else 0,
-        "readyReplicas": facts.seen.ready if facts.seen else 0,
+        "desired": facts.plan.replicas if facts.plan else 0,
+        "ready": facts.seen.ready if facts.seen else 0,
         "limitedBy": facts.plan.limited_by if facts.plan else "",
         "revision": facts.revision,
         **_pool_figures(facts.snapshot, before),
@@ -102,7 +102,7 @@ def pool_status(facts: PoolFacts, before: Mapping[str, Any]) -> Status:
 
 
 FIGURES = (
-    "waiting", "running", "parked", "oldestTaskTime", "arrivalsPerMinute", "serviceSeconds", "spendPerHour",
+    "waiting", "running", "parked", "oldestWaiting", "arrivalsPerMinute", "serviceSeconds", "spendPerHour",
 )  # fmt: skip
 
 
@@ -119,9 +119,9 @@ def _pool_figures(snapshot: PoolSnapshot | None, before: Mapping[str, Any]) -> S
         "waiting": whole(snapshot.waiting + snapshot.due),
         "running": whole(snapshot.running),
         "parked": whole(snapshot.parked + snapshot.blocked),
-        "oldestTaskTime": oldest,
-        "arrivalsPerMinute": whole(round(arrivals_per_minute(snapshot))),
-        "serviceSeconds": None if service is None else whole(round(service)),
+        "oldestWaiting": oldest,
+        "arrivalsPerMinute": two_digits(arrivals_per_minute(snapshot)),
+        "serviceSeconds": None if service is None else two_digits(service),
         "spendPerHour": f"{snapshot.spend_per_hour / NANO_PER_USD:.2f}",
     }
 
@@ -234,7 +234,7 @@ def due_seconds(before: Mapping[str, Any], after: Status, since_last_write_secon
     """When to write `after` over `before`, from now; None: there is nothing to write."""
     if all(before.get(key) == after.get(key) for key in {*before, *after}):
         return None
-    if before.get("wantedReplicas") != after.get("wantedReplicas") or _words(before) != _words(after):
+    if before.get("desired") != after.get("desired") or _words(before) != _words(after):
         return 0.0
     return max(0.0, WRITE_SECONDS - since_last_write_seconds)
 
@@ -251,4 +251,8 @@ def merge_patch(before: Mapping[str, Any], after: Status) -> Status:
 
 def whole(number: int) -> int:
     """Exact below a hundred, two digits above: 1,843 tasks are about 1,800."""
-    return number if number < 100 else int(float(f"{number:.2g}"))
+    return number if number < 100 else int(two_digits(number))
+
+
+def two_digits(number: float) -> float:
+    return float(f"{number:.2g}")

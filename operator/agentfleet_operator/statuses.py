@@ -72,6 +72,7 @@ class Statuses:
         self._due: dict[Key, float] = {}
         self._written: dict[Key, tuple[float, Status]] = {}
         self._bell = asyncio.Event()
+        self._judged = asyncio.Event()
 
     def mark(self, kind: str, name: str) -> None:
         """Something that this object's status tells may have changed."""
@@ -83,6 +84,7 @@ class Statuses:
         self._verdicts = {(one.kind, one.name): one for one in compiled.conditions}
         for kind, name in self._state.resources:
             self.mark(kind, name)
+        self._judged.set()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -119,6 +121,8 @@ class Statuses:
         self._due.pop(key, None)
         if view is None:
             self._written.pop(key, None)
+            return
+        if key not in self._verdicts and not view.problem:
             return
         after, now = self._status(view), time.monotonic()
         last, sent = self._written.get(key, (now - WRITE_SECONDS, None))
@@ -204,7 +208,10 @@ class Statuses:
 
     async def _read_balances(self) -> None:
         while True:
-            await asyncio.sleep(BALANCES_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BALANCES_SECONDS):
+                    await self._judged.wait()
+            self._judged.clear()
             if self._config is None:
                 continue
             before = self._balances
