@@ -99,6 +99,7 @@ async def spenders(redis: RedisServer, fleet_id: FleetId) -> AsyncIterator[Spend
     await server.wait()
 
 
+@pytest.mark.timeout(60)
 async def test_killed_spenders_pass_no_limit_and_lose_no_payment(spenders: Spenders) -> None:
     draw = random.Random(SEED)
     for number in range(PROCESSES):

@@ -11,10 +11,9 @@ from redis.asyncio import Redis
 
 from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Settled, Swept
 from agentfleet_core.budget.money import NANO_PER_USD
-from agentfleet_core.keyspace.coalesce import Coalescer
 from agentfleet_core.keyspace.connect import reaching_redis
 from agentfleet_core.keyspace.keys import TenantKeys
-from agentfleet_core.keyspace.scripts import Call, load_script
+from agentfleet_core.keyspace.scripts import Call, load_script, run_all
 from agentfleet_core.settings import FleetId
 from agentfleet_core.telemetry import metrics
 
@@ -35,7 +34,7 @@ _SWEEP = load_script(__package__, "lua/sweep")
 
 
 class RedisLedger:
-    """Implements `ports.Ledger`. Calls that are under way at once share round trips.
+    """Implements `ports.Ledger`.
 
     Every method raises `Unavailable` when Redis cannot be reached; whether the script ran is then unknown, so
     call again with the same hold: that is safe.
@@ -44,7 +43,6 @@ class RedisLedger:
     def __init__(self, redis: Redis, fleet_id: FleetId) -> None:
         self._redis = redis
         self._fleet = fleet_id
-        self._coalescer = Coalescer(redis)
         self._seconds = {
             name: metrics.LEDGER_SECONDS.labels(name)
             for name in ("reserve", "mark_sent", "settle", "release")
@@ -64,20 +62,20 @@ class RedisLedger:
         for limit in limits:
             args += (limit.amount, limit.start_ms, limit.end_ms, _kept_ms(limit))
         with self._seconds["reserve"].time():
-            reply = await self._coalescer.run(_RESERVE.call(_hold_keys(keys, hold), args))
+            reply = await _RESERVE.run(self._redis, _hold_keys(keys, hold), args)
         return _reservation(hold, reply)
 
     async def mark_sent(self, hold: Hold) -> bool:
         keys = self.keys(hold.tenant)
         with self._seconds["mark_sent"].time():
-            sent = await self._coalescer.run(_MARK_SENT.call((keys.leases, keys.hold(hold.id)), (hold.id,)))
+            sent = await _MARK_SENT.run(self._redis, (keys.leases, keys.hold(hold.id)), (hold.id,))
         return bool(sent)
 
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:
         keys = self.keys(hold.tenant)
         args = (hold.id, cost, int(unconfirmed), TOMBSTONE_MS, CORRECTABLE_MS, keys.room)
         with self._seconds["settle"].time():
-            reply = await self._coalescer.run(_SETTLE.call(_hold_keys(keys, hold), args))
+            reply = await _SETTLE.run(self._redis, _hold_keys(keys, hold), args)
         already, booked, held = bool(reply[0]), int(reply[1]), int(reply[2])
         overrun = 0 if already else max(0, booked - held)
         if overrun:
@@ -89,13 +87,12 @@ class RedisLedger:
     async def release(self, hold: Hold) -> None:
         keys = self.keys(hold.tenant)
         with self._seconds["release"].time():
-            await self._coalescer.run(
-                _RELEASE.call(_hold_keys(keys, hold), (hold.id, TOMBSTONE_MS, keys.room))
-            )
+            await _RELEASE.run(self._redis, _hold_keys(keys, hold), (hold.id, TOMBSTONE_MS, keys.room))
 
     async def extend(self, holds: Sequence[Hold], *, lease_ms: int) -> None:
-        for call in self.extend_calls(holds, lease_ms=lease_ms):
-            await self._coalescer.run(call)
+        calls = self.extend_calls(holds, lease_ms=lease_ms)
+        if calls:
+            await run_all(self._redis, calls)
 
     def extend_calls(self, holds: Sequence[Hold], *, lease_ms: int) -> list[Call]:
         """The scripts that `extend` runs, for one who has a Redis connection of another kind."""
@@ -111,7 +108,7 @@ class RedisLedger:
         args = (keys.tag, SWEEP_BATCH, TOMBSTONE_MS, CORRECTABLE_MS, keys.room)
         total = Swept(0, 0, 0)
         while True:
-            reply = await self._coalescer.run(_SWEEP.call((keys.leases,), args))
+            reply = await _SWEEP.run(self._redis, (keys.leases,), args)
             released, charged, amount = int(reply[0]), int(reply[1]), int(reply[2])
             total = Swept(total.released + released, total.charged + charged, total.charged_amount + amount)
             if released + charged < SWEEP_BATCH:
