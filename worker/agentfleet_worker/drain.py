@@ -7,8 +7,6 @@ back at once.
 
 import asyncio
 import logging
-import signal
-from collections.abc import Callable
 
 from agentfleet_worker.loop import ClaimLoop
 from agentfleet_worker.outcomes import hand_back
@@ -19,12 +17,6 @@ log = logging.getLogger(__name__)
 HAND_BACK_SHARE = 0.1
 """Of the grace period, kept for handing back and for settling."""
 MOST_HAND_BACK_SECONDS = 5.0
-
-
-def on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
-    """SIGTERM and SIGINT stop; whatever a second one means is the callee's business."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
 
 
 async def drain(claims: ClaimLoop, grace_seconds: float, hurry: asyncio.Event) -> None:

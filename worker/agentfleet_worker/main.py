@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from agentfleet_worker.background import Background
 from agentfleet_worker.code import Code
 from agentfleet_worker.context import remember_contexts
 from agentfleet_worker.deadlines import Deadlines
-from agentfleet_worker.drain import drain, on_signals
+from agentfleet_worker.drain import drain
 from agentfleet_worker.events import Progress
 from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.housekeeping import follow_config, sweep_ledgers
@@ -53,16 +54,17 @@ MAX_THREADS = 64
 CLOSE_SECONDS = 5.0
 
 
-def main() -> None:
+def main(*, interruptible: bool = True) -> None:
+    """Never returns. `interruptible`: Ctrl-C stops it too."""
     settings = read_worker_settings(os.environ)
     set_up_logs(settings.common.log_format)
-    code = run(settings)
+    code = run(settings, signals=(signal.SIGTERM, signal.SIGINT) if interruptible else (signal.SIGTERM,))
     # A handler's plain function may still sit in its thread; the interpreter would wait for it for ever.
     logging.shutdown()
     os._exit(code)
 
 
-def run(settings: WorkerSettings) -> int:
+def run(settings: WorkerSettings, *, signals: Sequence[signal.Signals] = (signal.SIGTERM,)) -> int:
     """Runs until a signal; the exit code."""
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
@@ -73,7 +75,8 @@ def run(settings: WorkerSettings) -> int:
         loop = runner.get_loop()
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
         worker = Worker(settings)
-        on_signals(loop, worker.stop)
+        for number in signals:
+            loop.add_signal_handler(number, worker.stop)
         return runner.run(worker.run())
 
 

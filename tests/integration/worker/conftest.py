@@ -2,12 +2,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.integration.worker.rig import Fleet, simulated_provider
+
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_cli.simulator.behaviour import Behaviour
 from agentfleet_cli.simulator.server import Simulator
 from agentfleet_core.settings import FleetId
-
-from tests.integration.worker.rig import Fleet, simulated_provider
 
 
 @pytest.fixture

@@ -47,7 +47,9 @@ class Fleet:
         self._provider = provider
         self._pool: dict[str, Any] = {"concurrency": 8}
         self._types: dict[str, dict[str, Any]] = {}
-        self._tenants: dict[str, list[dict[str, Any]]] = {"acme": [{"name": "day", "period": "Day", "amount": "10.00"}]}
+        self._tenants: dict[str, list[dict[str, Any]]] = {
+            "acme": [{"name": "day", "period": "Day", "amount": "10.00"}]
+        }
 
     def type(self, name: str, **spec: Any) -> None:
         spec.setdefault("tier", {"default": "fast", "lowest": "fast", "highest": "capable"})
@@ -63,7 +65,9 @@ class Fleet:
         self._pool |= spec
 
     def config(self) -> FleetConfig:
-        tier = {"provider": {"baseUrl": self._provider, "apiKeySecretRef": {"name": "provider", "key": "api-key"}}}
+        tier = {
+            "provider": {"baseUrl": self._provider, "apiKeySecretRef": {"name": "provider", "key": "api-key"}}
+        }
         models = {"fast": ("claude-haiku-5-5", 1), "capable": ("claude-sonnet-5-5", 2)}
         return FleetConfig(
             install=self.id.install,
@@ -164,5 +168,9 @@ def problem(record: TaskRecord) -> dict[str, Any]:
 
 
 def output(record: TaskRecord) -> Any:
-    assert record.state == "succeeded", (record.state, record.reason, record.error)
+    assert record.state == "succeeded", (
+        record.state,
+        record.reason,
+        problem(record)["detail"] if record.error else "",
+    )
     return json.loads(record.output)

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from tests.integration.worker.handlers import RUNS
+from tests.integration.worker.rig import Fleet, output, problem
+
 from agentfleet_cli.simulator.server import Simulator
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.queue.envelope import TaskRecord
-
-from tests.integration.worker.handlers import RUNS
-from tests.integration.worker.rig import Fleet, output, problem
 
 Provider = tuple[Simulator, str]
 
@@ -63,8 +63,14 @@ async def test_a_plain_client_gets_the_same_treatment(fleet: Fleet, stream: bool
     assert record.cost > 0
 
 
-async def agent(fleet: Fleet, prompt: str, tools: tuple[str, ...] = ("lookup_order",), **spec: Any) -> TaskRecord:
-    agent: dict[str, Any] = {"system": "You decide on refunds.", "prompt": "{{ input.message }}", "maxOutputTokens": 300}
+async def agent(
+    fleet: Fleet, prompt: str, tools: tuple[str, ...] = ("lookup_order",), **spec: Any
+) -> TaskRecord:
+    agent: dict[str, Any] = {
+        "system": "You decide on refunds.",
+        "prompt": "{{ input.message }}",
+        "maxOutputTokens": 300,
+    }
     agent["tools"] = [f"tests.integration.worker.handlers:{name}" for name in tools]
     fleet.type("refund", agent={**agent, **spec.pop("agent", {})}, **spec)
     await fleet.publish()
@@ -74,7 +80,10 @@ async def agent(fleet: Fleet, prompt: str, tools: tuple[str, ...] = ("lookup_ord
 
 async def test_an_agent_uses_its_tools_and_answers(fleet: Fleet) -> None:
     turns = [
-        {"thinking": 20, "tools": [{"tool": "lookup_order", "input": {"order": order}} for order in ("A-1", "A-2")]},
+        {
+            "thinking": 20,
+            "tools": [{"tool": "lookup_order", "input": {"order": order}} for order in ("A-1", "A-2")],
+        },
         {"text": "Both have shipped."},
     ]
     record = await agent(fleet, script(turns=turns), agent={"thinking": {"mode": "Adaptive"}})
@@ -93,8 +102,16 @@ async def test_an_agent_uses_its_tools_and_answers(fleet: Fleet) -> None:
     ("tool", "arguments", "says"),
     [
         ("broken", {"order": "A-1"}, "broken failed: KeyError: 'A-1'"),
-        ("broken", {"ordre": "A-1"}, "tool broken: order: Field required; ordre: Extra inputs are not permitted"),
-        ("megabytes", {"size": 3_000_000}, "megabytes returned 2.9 MiB, the limit is 100.0 KiB; ask for less"),
+        (
+            "broken",
+            {"ordre": "A-1"},
+            "tool broken: order: Field required; ordre: Extra inputs are not permitted",
+        ),
+        (
+            "megabytes",
+            {"size": 3_000_000},
+            "megabytes returned 2.9 MiB, the limit is 100.0 KiB; ask for less",
+        ),
     ],
 )
 async def test_the_model_is_told_what_went_wrong_with_a_tool(
@@ -129,12 +146,18 @@ async def test_an_answer_that_stays_off_schema_fails(fleet: Fleet) -> None:
     [
         ({"stop": "max_tokens", "text": "It ships"}, "succeeded", "The answer was cut by maxOutputTokens."),
         ({"stop": "refusal", "text": "No."}, "failed", "the model refused to answer"),
-        ({"stop": "model_context_window_exceeded", "text": ""}, "failed", "cut by the model's context window"),
+        (
+            {"stop": "model_context_window_exceeded", "text": ""},
+            "failed",
+            "cut by the model's context window",
+        ),
         ({"stop": "stop_sequence", "text": "It ships"}, "succeeded", ""),
         ({"stop": "out_of_patience", "text": "It"}, "succeeded", 'the stop reason "out_of_patience"'),
     ],
 )
-async def test_each_way_to_stop_means_something(fleet: Fleet, turn: dict[str, Any], state: str, says: str) -> None:
+async def test_each_way_to_stop_means_something(
+    fleet: Fleet, turn: dict[str, Any], state: str, says: str
+) -> None:
     record = await agent(fleet, script(turns=[turn]), tools=())
     assert record.state == state
     told = record.limitations[0] if record.limitations else problem(record)["detail"] if record.error else ""
@@ -156,11 +179,15 @@ async def test_an_agent_that_never_answers_uses_up_its_turns(fleet: Fleet) -> No
     ]  # fmt: skip
 
 
-async def test_faults_of_the_provider_are_tried_again_inside_the_step(fleet: Fleet, provider: Provider) -> None:
+async def test_faults_of_the_provider_are_tried_again_inside_the_step(
+    fleet: Fleet, provider: Provider
+) -> None:
     fleet.handler("ask")
     await fleet.publish()
     async with fleet.worker():
-        record = await fleet.run("ask", question=script(text="Now.", fail=["529", "500", "cut", "event"], retry_after=0))
+        record = await fleet.run(
+            "ask", question=script(text="Now.", fail=["529", "500", "cut", "event"], retry_after=0)
+        )
     assert output(record)["text"].startswith("Now.")
     assert record.attempt == 1
     steps = await fleet.steps(record.envelope.id)
@@ -170,7 +197,8 @@ async def test_faults_of_the_provider_are_tried_again_inside_the_step(fleet: Fle
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("400", "invalid_request_error"), ("401", "authentication_error"), ("403", "permission_error")]
+    ("fault", "says"),
+    [("400", "invalid_request_error"), ("401", "authentication_error"), ("403", "permission_error")],
 )
 async def test_what_cannot_succeed_fails_at_once(fleet: Fleet, fault: str, says: str) -> None:
     fleet.handler("ask")

@@ -13,7 +13,9 @@ async def test_a_handler_runs_its_steps_and_returns(fleet: Fleet) -> None:
         record = await fleet.run("greet", name="Ada")
     assert output(record) == {"greeting": "Hello, Ada"}
     steps = await fleet.steps(record.envelope.id)
-    assert {key: (step.kind, step.result) for key, step in steps.items()} == {"look-up": ("step", "Hello, Ada")}
+    assert {key: (step.kind, step.result) for key, step in steps.items()} == {
+        "look-up": ("step", "Hello, Ada")
+    }
 
 
 async def test_a_retry_replays_the_journal(fleet: Fleet) -> None:
