@@ -8,17 +8,7 @@ fleet/overlay.py), not here.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MERGE_KEYS: Mapping[str, str] = {
-    "containers": "name",
-    "initContainers": "name",
-    "volumes": "name",
-    "env": "name",
-    "imagePullSecrets": "name",
-    "volumeMounts": "mountPath",
-    "volumeDevices": "devicePath",
-    "ports": "containerPort",
-    "hostAliases": "ip",
-}
+from agentfleet_core.fleet.overlay import MERGE_KEYS
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

@@ -186,7 +186,7 @@ FINDINGS = [
         ),
         "spec.agent.prompt",
         Reason.INVALID_TEMPLATE,
-        "there is order",
+        "did you mean order?",
     ),
     (
         "prompt is no template",

@@ -7,7 +7,8 @@ generated CRD, `agentfleet validate` evaluates the very same text.
 from dataclasses import dataclass
 from typing import Literal
 
-ErrorReason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"]
+ErrorReason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"]
+"""Not FieldValueDuplicate: with it the API server leaves our sentence out."""
 
 
 @dataclass(frozen=True, slots=True)

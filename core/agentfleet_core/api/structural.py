@@ -80,7 +80,7 @@ def with_defaults(schema: Schema, value: Any) -> Any:
         filled = {}
         for name, child in value.items():
             known = properties.get(name, rest if isinstance(rest, Mapping) else {})
-            if child is None and "default" in known:
+            if child is None and known:
                 continue
             filled[name] = with_defaults(known, child)
         for name, known in properties.items():
@@ -205,7 +205,7 @@ def _is_integer(value: Any) -> bool:
 def _type_message(wanted: str, value: Any) -> str:
     words = f"must be {TYPE_WORDS[wanted]}"
     if value is None:
-        return f"{words}; it has no value, so leave the field out or write one"
+        return f"{words}; it has no value"
     if wanted == "string" and isinstance(value, int | float):
         return f'{words}: put quotes around it, as in "{str(value).lower()}"'
     found = next((TYPE_WORDS[name] for name in TYPE_WORDS if _has_type(value, name)), "something else")

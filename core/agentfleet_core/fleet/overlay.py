@@ -8,6 +8,20 @@ from typing import Any
 
 LABEL_PREFIX = "agentfleet.dev/"
 OWN_CONTAINER = "worker"
+OWN_VOLUMES = frozenset({"tmp", "provider-keys"})
+OWN_MOUNTS = frozenset({"/tmp", "/var/run/agentfleet/secrets"})  # noqa: S108 - the pod's own emptyDir
+MERGE_KEYS: Mapping[str, str] = {
+    "containers": "name",
+    "initContainers": "name",
+    "volumes": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "volumeMounts": "mountPath",
+    "volumeDevices": "devicePath",
+    "ports": "containerPort",
+    "hostAliases": "ip",
+}
+"""Lists whose entries merge one by one, and what tells the entries apart."""
 TOP_LEVEL = frozenset({"metadata", "spec"})
 FORBIDDEN_IN_SPEC = {
     "serviceAccountName": "the worker runs under the service account that the installation gives it",
@@ -27,14 +41,16 @@ FORBIDDEN_IN_WORKER = {
 def overlay_problems(overlay: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(path below podOverlay, sentence) for each thing that may not stand there."""
     for key in overlay:
-        if key not in TOP_LEVEL:
+        if overlay[key] is None:
+            yield f".{key}", "null would take it away; leave it out"
+        elif key not in TOP_LEVEL:
             yield f".{key}", f"a pod template has metadata and spec; {key} is neither"
-    metadata = overlay.get("metadata", {})
+    metadata = overlay.get("metadata") or {}
     if not isinstance(metadata, Mapping):
         yield ".metadata", "must be an object"
     else:
         yield from _metadata_problems(metadata)
-    spec = overlay.get("spec", {})
+    spec = overlay.get("spec") or {}
     if not isinstance(spec, Mapping):
         yield ".spec", "must be an object"
     else:
@@ -59,28 +75,48 @@ def _spec_problems(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, why in FORBIDDEN_IN_SPEC.items():
         if key in spec:
             yield f".spec.{key}", why
-    for part in ("containers", "initContainers"):
-        containers = spec.get(part) or []
-        if not isinstance(containers, list):
-            yield f".spec.{part}", "must be a list"
+    yield from _list_problems(spec, ".spec")
+    for index, volume in _entries(spec.get("volumes")):
+        if volume.get("name") in OWN_VOLUMES:
+            yield f".spec.volumes[{index}].name", f"{volume['name']} is the operator's; choose another name"
+    for index, container in _entries(spec.get("containers")):
+        where = f".spec.containers[{index}]"
+        yield from _list_problems(container, where)
+        if container.get("name") == OWN_CONTAINER:
+            yield from _own_container_problems(container, where)
+
+
+def _own_container_problems(container: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    for key, why in FORBIDDEN_IN_WORKER.items():
+        if key in container:
+            yield f"{where}.{key}", why
+    for index, entry in _entries(container.get("env")):
+        if str(entry.get("name", "")).startswith("AGENTFLEET_"):
+            yield f"{where}.env[{index}].name", f"{entry['name']} is set by the operator"
+    for index, mount in _entries(container.get("volumeMounts")):
+        if mount.get("mountPath") in OWN_MOUNTS:
+            yield f"{where}.volumeMounts[{index}].mountPath", "is mounted by the operator"
+
+
+def _list_problems(parent: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    """Lists that merge entry by entry need entries that can be told apart, each once."""
+    for part, identity in MERGE_KEYS.items():
+        if part not in parent:
             continue
-        seen: set[str] = set()
-        for index, container in enumerate(containers):
-            yield from _container_problems(container, f".spec.{part}[{index}]", seen)
+        entries = parent[part]
+        if not isinstance(entries, list):
+            yield f"{where}.{part}", "must be a list"
+            continue
+        seen: list[object] = []
+        for index, entry in enumerate(entries):
+            name = entry.get(identity) if isinstance(entry, Mapping) else None
+            if name in (None, ""):
+                yield f"{where}.{part}[{index}]", f"needs its {identity}: entries merge by it"
+            elif name in seen:
+                yield f"{where}.{part}[{index}].{identity}", f"{name} stands twice"
+            seen.append(name)
 
 
-def _container_problems(container: object, where: str, seen: set[str]) -> Iterator[tuple[str, str]]:
-    name = container.get("name") if isinstance(container, Mapping) else None
-    if not isinstance(container, Mapping) or not isinstance(name, str) or not name:
-        yield f"{where}.name", f"a container merges by its name; ours is {OWN_CONTAINER}"
-        return
-    if name in seen:
-        yield f"{where}.name", f"{name} stands twice"
-    seen.add(name)
-    if name == OWN_CONTAINER:
-        for key, why in FORBIDDEN_IN_WORKER.items():
-            if key in container:
-                yield f"{where}.{key}", why
-        for index, entry in enumerate(container.get("env") or []):
-            if isinstance(entry, Mapping) and str(entry.get("name", "")).startswith("AGENTFLEET_"):
-                yield f"{where}.env[{index}]", f"{entry['name']} is set by the operator"
+def _entries(entries: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if isinstance(entries, list):
+        yield from ((index, entry) for index, entry in enumerate(entries) if isinstance(entry, Mapping))

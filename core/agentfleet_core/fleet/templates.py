@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agentfleet_core.suggest import choices
+
 PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 FIELD = re.compile(r"^\s*input((?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*$")
 
@@ -21,7 +23,6 @@ def template_problems(text: str, input_schema: Mapping[str, Any]) -> Iterator[st
             if not isinstance(fields, Mapping) or not fields:
                 break
             if name not in fields:
-                listed = ", ".join(sorted(fields))
-                yield f"{place[0]} names no field of inputSchema; there is {listed}"
+                yield f"{place[0]} names no field of inputSchema; {choices(name, fields)}"
                 break
             node = fields[name]

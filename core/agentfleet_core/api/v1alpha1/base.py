@@ -85,13 +85,11 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+# The pattern before the conversion: behind it pydantic leaves it out of the JSON Schema.
 Quantity = Annotated[
     str,
+    Field(pattern=QUANTITY, json_schema_extra={"x-kubernetes-int-or-string": True}),
     BeforeValidator(_as_text),
-    Field(
-        pattern=QUANTITY,
-        json_schema_extra={"x-kubernetes-int-or-string": True},
-    ),
 ]
 """A Kubernetes resource quantity, such as 250m or 256Mi."""
 

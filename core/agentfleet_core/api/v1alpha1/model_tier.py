@@ -120,7 +120,6 @@ class Model(Resource):
             "self.prices.all(x, self.prices.exists_one(y, y.effectiveFrom == x.effectiveFrom))",
             field=".prices",
             message="two prices begin on the same day; keep one of them",
-            reason="FieldValueDuplicate",
         ),
     )
 
@@ -144,7 +143,6 @@ class ModelTierSpec(Resource):
             message="model names must be unique in a tier",
             message_expression="'model %s stands twice; keep one of them'"
             ".format([self.models.filter(x, !self.models.exists_one(y, y.name == x.name))[0].name])",
-            reason="FieldValueDuplicate",
         ),
     )
 

@@ -96,7 +96,6 @@ class Workflow(Resource):
             message="step names must be unique",
             message_expression="'step %s stands twice; give each step a name of its own'"
             ".format([self.steps.filter(x, !self.steps.exists_one(y, y.name == x.name))[0].name])",
-            reason="FieldValueDuplicate",
         ),
         Rule(
             f"{MISPLACED}.size() == 0",
