@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from agentfleet_operator.rollout import WorkerState
 
-MARGIN_SECONDS = 30.0
+MARGIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def drain_step(pool: DeletedPool) -> DrainStep:
         return DrainStep(text="what its workers hold is unknown while Redis is silent")
     awake = tuple(one.id for one in pool.workers if not one.draining)
     if awake:
-        return DrainStep(drain=awake, text=f"{len(awake)} workers are told to claim nothing more")
+        return DrainStep(drain=awake, text="its workers are told to claim nothing more")
     held = sum(one.held for one in pool.workers)
     if held:
         return DrainStep(

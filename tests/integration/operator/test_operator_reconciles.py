@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.integration.operator.world import World, secret, task_type, tier, world
+from tests.integration.operator.world import World, manifest, secret, task_type, tier, world
 from tests.servers.kube import KubeApiserver
 
 from agentfleet_cli.local.redis_server import RedisServer
@@ -36,15 +36,10 @@ async def test_manifests_become_a_deployment_and_a_config(here: World) -> None:
     worker = {"image": "shop/agents:1", "resources": {"requests": {"cpu": "0.5", "memory": "256Mi"}}}
     await here.add_pool("interactive", worker=worker)
     await here.create(task_type("refund", "interactive", "fast"))
-    budget = {"tenant": "acme", "limits": [{"name": "day", "period": "Day", "amount": "5.00"}]}
-    budget["apiKeySecretRef"] = {"name": "acme-key", "key": "api-key"}
+    limits = [{"name": "day", "period": "Day", "amount": "5.00"}]
+    key = {"name": "acme-key", "key": "api-key"}
     await here.create(
-        {
-            "apiVersion": "agentfleet.dev/v1alpha1",
-            "kind": "TenantBudget",
-            "metadata": {"name": "acme"},
-            "spec": budget,
-        }
+        manifest("TenantBudget", "acme", {"tenant": "acme", "limits": limits, "apiKeySecretRef": key})
     )
 
     made = await here.deployment_of("interactive", lambda one: len(provider_files(one)) == 1)

@@ -116,8 +116,8 @@ class World:
 
     async def create(self, manifest: Json) -> Json:
         answer = await self.http.post(self.path(manifest["kind"]), json=manifest)
-        answer.raise_for_status()
-        return answer.json()
+        made: Json = answer.raise_for_status().json()
+        return made
 
     async def patch(self, kind: str, name: str, body: Json, *, sub: str = "", manager: str = "tests") -> Json:
         answer = await self.http.patch(
@@ -126,8 +126,8 @@ class World:
             content=json.dumps(body),
             headers={"Content-Type": "application/merge-patch+json"},
         )
-        answer.raise_for_status()
-        return answer.json()
+        patched: Json = answer.raise_for_status().json()
+        return patched
 
     async def delete(self, kind: str, name: str) -> None:
         (await self.http.delete(self.path(kind, name))).raise_for_status()
@@ -137,7 +137,8 @@ class World:
         return None if answer.status_code == 404 else answer.raise_for_status().json()
 
     async def items(self, kind: str) -> list[Json]:
-        return (await self.http.get(self.path(kind))).raise_for_status().json()["items"]
+        items: list[Json] = (await self.http.get(self.path(kind))).raise_for_status().json()["items"]
+        return items
 
     async def until(
         self, kind: str, holds: Callable[[list[Json]], Any], seconds: float = SECONDS
@@ -162,7 +163,7 @@ class World:
         self, kind: str, name: str, holds: Callable[[Json], Any], seconds: float = SECONDS
     ) -> Json:
         def found(objects: list[Json]) -> Any:
-            return any(one["metadata"]["name"] == name and holds(one) for one in objects)
+            return any(one["metadata"]["name"] == name and holds({"status": {}} | one) for one in objects)
 
         objects = await self.until(kind, found, seconds)
         return next(one for one in objects if one["metadata"]["name"] == name)
@@ -185,7 +186,7 @@ class World:
                     known[name] = event["object"]
                 yield list(known.values())
 
-    # Stories' shorthands.
+    # Words of the stories.
 
     async def add_pool(self, name: str, **spec: Any) -> Json:
         return await self.create(pool(name, **spec))
@@ -214,11 +215,17 @@ class World:
     async def submit(self, pool_name: str, count: int = 1) -> None:
         envelopes = [
             Envelope(
-                id=new_task_id(pool_name), tenant="acme", type="refund", priority=50, revision="", tier="fast",
-                tier_reason="Default", input=b"{}",
+                id=new_task_id(pool_name),
+                tenant="acme",
+                type="refund",
+                priority=50,
+                revision="",
+                tier="fast",
+                tier_reason="Default",
+                input=b"{}",
             )
             for _ in range(count)
-        ]  # fmt: skip
+        ]
         assert await self.queue(pool_name).submit(envelopes) == [True] * count
 
     async def add_pod(self, deployment: Json, name: str) -> None:

@@ -1,0 +1,100 @@
+"""Two operators run and one acts; a killed leader is replaced, one that stops in peace hands over at once."""
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.integration.operator.world import Json, World, world
+from tests.servers.kube import KubeApiserver
+
+from agentfleet_cli.local.redis_server import RedisServer
+from agentfleet_core.fleet.store import read_config
+from agentfleet_core.keyspace.keys import FleetKeys
+
+pytestmark = pytest.mark.xdist_group("operator")
+
+LEASE = "agentfleet-operator"
+
+
+@pytest.fixture
+async def here(kube: KubeApiserver, redis: RedisServer, namespace: str) -> AsyncIterator[World]:
+    async with world(kube, redis.url, namespace) as made:
+        yield made
+
+
+async def leader(here: World, *, other_than: str = "") -> Json:
+    def led(lease: Json) -> bool:
+        holder = lease["spec"].get("holderIdentity")
+        return bool(holder) and holder != other_than
+
+    spec: Json = (await here.until_one("Lease", LEASE, led))["spec"]
+    return spec
+
+
+async def test_a_killed_leader_is_replaced_within_its_lease_and_two_retries(here: World) -> None:
+    first = here.start_operator("first")
+    before = await leader(here)
+    here.start_operator("second")
+    await here.add_pool("interactive")
+    await here.deployment_of("interactive", lambda one: True)
+
+    first.kill()
+    killed = time.monotonic()
+    after = await leader(here, other_than=before["holderIdentity"])
+    took = time.monotonic() - killed
+
+    assert after["leaseTransitions"] == before["leaseTransitions"] + 1
+    assert took <= 3 + 2 * 0.3 + 2.0, "lease, two retries, and what a busy machine adds"
+    await here.submit("interactive")
+    await here.deployment_of("interactive", lambda one: one["spec"]["replicas"] == 1)
+    config = await read_config(here.redis, FleetKeys(here.fleet_id))
+    assert config.term == after["leaseTransitions"]
+
+
+async def test_a_leader_that_is_told_to_stop_hands_over_at_once(here: World) -> None:
+    first = here.start_operator("first")
+    before = await leader(here)
+    second = here.start_operator("second")
+
+    first.process.terminate()
+
+    assert await first.ended() == 0
+    after = await leader(here, other_than=before["holderIdentity"])
+    assert after["leaseTransitions"] == before["leaseTransitions"] + 1
+    assert second.process.poll() is None
+
+
+async def test_a_leader_whose_lease_was_taken_ends(here: World) -> None:
+    first = here.start_operator("first")
+    before = await leader(here)
+
+    await here.patch("Lease", LEASE, {"spec": {"holderIdentity": "usurper", "leaseTransitions": 9}})
+
+    assert before["holderIdentity"] != "usurper"
+    assert await first.ended() == 1
+    assert "no longer leads" in first.log.read_text()
+
+
+async def test_a_lease_that_was_deleted_does_not_lock_the_config(here: World) -> None:
+    first = here.start_operator("first")
+    await leader(here)
+    patched = await here.patch("Lease", LEASE, {"spec": {"leaseTransitions": 41}})
+    written = patched["spec"]["renewTime"]
+    await here.until_one("Lease", LEASE, lambda one: one["spec"]["renewTime"] != written)
+    await here.add_pool("interactive")
+    await here.deployment_of("interactive", lambda one: True)
+    keys = FleetKeys(here.fleet_id)
+    first.process.terminate()
+    await first.ended()
+    assert (await read_config(here.redis, keys)).term == 41
+    await here.delete("Lease", LEASE)
+
+    here.start_operator("second")
+    await here.add_pool("batch")
+    await here.deployment_of("batch", lambda one: True)
+    await here.condition("AgentPool", "batch", "Accepted", "True")
+    await here.until_one("Lease", LEASE, lambda one: one["spec"]["leaseTransitions"] == 42)
+
+    config = await read_config(here.redis, keys)
+    assert "batch" in config.pools
+    assert config.term == 42
