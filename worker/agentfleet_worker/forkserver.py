@@ -1,4 +1,4 @@
-"""Starts local workers by forking a process that has imported everything: milliseconds instead of seconds of CPU.
+"""Starts local workers by forking a process that has imported everything: milliseconds, not seconds of CPU.
 
 It reads orders as JSON lines on stdin and reports as JSON lines on stdout:
 
@@ -6,9 +6,9 @@ It reads orders as JSON lines on stdin and reports as JSON lines on stdout:
     {"op": "stop", "id": "w1"}  (drain)            {"event": "exited", "id": "w1", "code": 0}
     {"op": "kill", "id": "w1"}
 
-The first line out is {"event": "ready"}; an order that makes no sense gets {"event": "error", "detail": …}. The
-end of stdin drains all workers and then ends; when this process is killed, its workers are killed with it. It must
-never start a thread or an event loop of its own: a fork would take half of either along.
+The first line out is {"event": "ready"}; an order that makes no sense gets {"event": "error", "detail": …}.
+The end of stdin drains all workers and then ends; when this process is killed, its workers are killed with
+it. It must never start a thread or an event loop of its own: a fork would take half of either along.
 """
 
 import ctypes
@@ -156,7 +156,7 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # what is shared stays shared: the collector of a child would touch, and so copy, every object
+    gc.freeze()  # so that a child's collector does not touch, and so copy, what is shared
     ForkServer().run()
 
 

@@ -70,7 +70,7 @@ def read_prompt(body: Mapping[str, Any], *, seed: int, counting: bool = False) -
     tools = _tools(body)
     system = body.get("system", "")
     system_blocks = [{"type": "text", "text": system}] if isinstance(system, str) and system else system or []
-    conversation = _digest(messages[0]["content"])
+    conversation = _digest([_uncached(block) for block in messages[0]["content"]])
     _check_thinking_blocks(messages, model.name, conversation, seed)
     thinking = body.get("thinking") or {}
     _check_thinking(thinking, max_tokens, counting=counting)
@@ -139,7 +139,7 @@ def _messages(body: Mapping[str, Any], model: SimulatedModel) -> list[dict[str, 
             messages.append({"role": role, "content": content})
     if messages[0]["role"] != "user":
         raise ApiError(400, 'messages: first message must use the "user" role')
-    if model.current and messages[-1]["role"] == "assistant":
+    if model.current and messages[-1]["role"] == "assistant" and not _was_paused(messages):
         raise ApiError(
             400,
             "This model does not support assistant message prefill."
@@ -147,6 +147,16 @@ def _messages(body: Mapping[str, Any], model: SimulatedModel) -> list[dict[str, 
         )
     _check_tool_results(messages)
     return messages
+
+
+def _uncached(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the prompt cache ends is no part of what was said."""
+    return {name: value for name, value in block.items() if name != "cache_control"}
+
+
+def _was_paused(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """A turn that ended with `pause_turn` is sent back as it is; only a script can make one here."""
+    return any("pause_turn" in text for text in _texts(messages[0]["content"]))
 
 
 def _message(number: int, message: Any) -> tuple[str, list[dict[str, Any]]]:

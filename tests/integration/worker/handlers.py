@@ -36,9 +36,13 @@ async def ask_plain_client(ctx: TaskContext, question: str, stream: bool = False
         async with ctx.client.messages.stream(**request) as events:
             text = "".join([part async for part in events.text_stream])
             message = await events.get_final_message()
-        return {"text": text, "whole": message.content[0].text, "tokens": message.usage.output_tokens}
+        return {"text": text, "whole": text_of(message), "tokens": message.usage.output_tokens}
     message = await ctx.client.messages.create(**request)
-    return {"text": message.content[0].text, "tokens": message.usage.output_tokens}
+    return {"text": text_of(message), "tokens": message.usage.output_tokens}
+
+
+def text_of(message: Any) -> str:
+    return "".join(block.text for block in message.content if block.type == "text")
 
 
 async def fail_first(ctx: TaskContext, times: int) -> dict[str, Any]:
@@ -86,7 +90,7 @@ async def step_returns_megabytes(ctx: TaskContext) -> None:
 async def swallow_everything(ctx: TaskContext) -> str:
     try:
         await asyncio.sleep(60)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 -- what a bad handler does
         return "I was not told to stop"
     return "slept"
 
@@ -97,7 +101,7 @@ def plain_function(ctx: TaskContext, seconds: float) -> str:
 
 
 async def block_the_loop(ctx: TaskContext, seconds: float) -> None:
-    time.sleep(seconds)
+    time.sleep(seconds)  # noqa: ASYNC251 -- what a bad handler does
 
 
 @tool

@@ -99,9 +99,9 @@ class Fleet:
         spec = TaskTypeSpec.model_validate(self._types[task_type])
         task_id = new_task_id(POOL)
         envelope = Envelope(
-            id=task_id, tenant=tenant, type=task_type, priority=50, revision="r1", tier=tier, tier_reason="TierDefault",
-            input=json.dumps(values).encode(), labels={"order": "A-1"}, max_attempts=spec.retry.max_attempts,
-            expires_after_seconds=spec.timeouts.expires_after_seconds,
+            id=task_id, tenant=tenant, type=task_type, priority=50, revision="r1", tier=tier,
+            tier_reason="TierDefault", input=json.dumps(values).encode(), labels={"order": "A-1"},
+            max_attempts=spec.retry.max_attempts, expires_after_seconds=spec.timeouts.expires_after_seconds,
         )  # fmt: skip
         assert await self.queue.submit([envelope]) == [True]
         return task_id
