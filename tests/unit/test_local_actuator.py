@@ -31,7 +31,14 @@ class Notes:
         self.actuator.on_event("started", worker, {})
 
     async def stop(self, worker: str) -> None:
+        """Ends at once when it was told twice."""
         self.said.append(("stop", worker))
+        if self.said.count(("stop", worker)) == 2:
+            self.ends(worker)
+
+    async def kill(self, worker: str) -> None:
+        self.said.append(("kill", worker))
+        self.ends(worker, code=-9)
 
     async def forget(self, pool: str, worker: str) -> None:
         self.forgotten.append(worker)
@@ -58,7 +65,14 @@ async def test_a_pool_grows_and_the_victims_leave() -> None:
     assert notes.said[-1] == ("stop", "batch-2")
     assert seen(notes).live_workers == {"batch-1", "batch-3"}
     notes.ends("batch-2")
+
+
+async def test_at_the_end_workers_hand_back_and_none_is_replaced() -> None:
+    notes = Notes()
+    await notes.actuator.apply("batch", POOL, plan(2))
     await notes.actuator.close()
+    assert notes.said[2:] == [("stop", "batch-1"), ("stop", "batch-2")] * 2
+    assert notes.actuator.observe("batch") is None
 
 
 async def test_a_worker_that_dies_is_replaced_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +88,6 @@ async def test_a_worker_that_dies_is_replaced_and_forgotten(monkeypatch: pytest.
     await asyncio.wait_for(woken.wait(), 5)
     assert notes.forgotten == ["batch-1"]
     assert seen(notes).live_workers == {"batch-2"}
-    await notes.actuator.close()
 
 
 async def test_a_pool_that_left_the_manifests_is_emptied() -> None:
@@ -83,7 +96,6 @@ async def test_a_pool_that_left_the_manifests_is_emptied() -> None:
     notes.actuator.follow({})
     await asyncio.gather(*notes.actuator._tasks)
     assert [word for word, _ in notes.said[2:]] == ["stop", "stop"]
-    await notes.actuator.close()
 
 
 def test_a_pool_that_nobody_has_named_is_unknown() -> None:

@@ -99,8 +99,8 @@ def test_a_changed_file_shows_in_the_stamp(tmp_path: Path) -> None:
 
 def test_the_worst_case_of_the_demo_is_what_its_budgets_allow() -> None:
     worst = worst_case(read_manifests(EXAMPLE).resources)
-    assert worst == 1_050_000_000
-    assert "at most $1.05" in question(worst)
+    assert worst == 1_030_000_000
+    assert "at most $1.03" in question(worst)
     assert "no limit" in question(None)
 
 

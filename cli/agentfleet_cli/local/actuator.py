@@ -5,6 +5,7 @@ off. What is asked for comes from the autoscaler alone.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from agentfleet_cli.local.fork_server import ForkServer
 from agentfleet_core.autoscaler.ports import PoolObservation
-from agentfleet_core.errors import AgentfleetError
+from agentfleet_core.errors import AgentfleetError, Unavailable
 from agentfleet_core.fleet.config import CompiledPool
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
 
@@ -60,6 +61,7 @@ class LocalActuator:
         self._names = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: ForkServer | None = None
+        self._bell = asyncio.Event()
         self.wake: Callable[[str], None] = lambda pool: None
 
     def attach(self, server: ForkServer) -> None:
@@ -104,15 +106,37 @@ class LocalActuator:
             process.started = True
         elif word == "exited":
             del pool.processes[worker]
+            self._bell.set()
+            if self._server is None:
+                return
             self._later(partial(self._after_end, name, pool, process, int(event.get("code", 0))))
         self.wake(name)
 
     async def close(self) -> None:
-        """No more replacing; the fork server's own end stops the workers."""
-        self._server = None
+        """Nothing is replaced any more; each worker hands back what it does not finish at once, and ends."""
+        server, self._server = self._server, None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if server is None:
+            return
+        # A second stop means: do not finish, hand back.
+        for order, seconds in ((server.stop, 0.5), (server.stop, 3.0), (server.kill, 2.0)):
+            for worker in self._alive():
+                with contextlib.suppress(Unavailable):
+                    await order(worker)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ended_all()
+                    return
+
+    def _alive(self) -> list[str]:
+        return [worker for pool in self._pools.values() for worker in pool.processes]
+
+    async def _ended_all(self) -> None:
+        while self._alive():
+            self._bell.clear()
+            await self._bell.wait()
 
     async def _after_end(self, name: str, pool: Pool, process: Process, code: int) -> None:
         await self._ended(name, process.id)
