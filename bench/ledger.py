@@ -1,9 +1,10 @@
 """The ledger under contention: one tenant with three limits, spent from by 16 processes at once.
 
 A pair is a reserve, a mark-sent and a settle, each awaited, as a worker's call makes them. First saturated,
-then at a steady rate, where a pair's time counts from when it was due, so that a queue in front of it shows.
-Redis runs as shipped, with its append-only file. At the end the books must be right: nothing is held, and
-what is spent is what the processes settled.
+then at a steady rate: each pair starts when it is due, however many are under way. The loop's timers are good
+to a millisecond, so its time counts from its start, and how late the starts were is said beside it. Redis runs
+as shipped, with its append-only file. At the end the books must be right: nothing is held, and what is spent
+is what the processes settled.
 
     python -m bench.ledger [--processes 16] [--callers 16] [--seconds 8] [--rate 1000] [--rounds 3]
 
@@ -49,6 +50,15 @@ class Order:
     callers: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    pairs: int
+    seconds: list[float]
+    """Of each pair, when at a rate."""
+    late: list[float]
+    """How long after it was due each pair started."""
+
+
 class Spender:
     def __init__(self, ledger: RedisLedger, process: int) -> None:
         self._ledger = ledger
@@ -63,7 +73,7 @@ class Spender:
         settled = await self._ledger.settle(answer.hold, COST)
         assert not settled.already
 
-    async def saturate(self, order: Order) -> tuple[int, list[float]]:
+    async def saturate(self, order: Order) -> Answer:
         """Pairs done inside the time, counted where they end."""
         end = order.start + order.seconds
         done = 0
@@ -75,22 +85,24 @@ class Spender:
                 done += time.monotonic() < end
 
         await asyncio.gather(*(caller() for _ in range(order.callers)))
-        return done, []
+        return Answer(done, [], [])
 
-    async def at_rate(self, order: Order) -> tuple[int, list[float]]:
-        """Each pair's seconds from when it was due to its end."""
+    async def at_rate(self, order: Order) -> Answer:
         seconds: list[float] = []
+        late: list[float] = []
 
-        async def due_at(due: float) -> None:
+        async def one() -> None:
+            start = time.monotonic()
             await self.pair()
-            seconds.append(time.monotonic() - due)
+            seconds.append(time.monotonic() - start)
 
         async with asyncio.TaskGroup() as pairs:
             for number in range(int(order.rate * order.seconds)):
                 due = order.start + (number + self._process / 16) / order.rate
                 await asyncio.sleep(due - time.monotonic())
-                pairs.create_task(due_at(due))
-        return len(seconds), seconds
+                late.append(time.monotonic() - due)
+                pairs.create_task(one())
+        return Answer(len(seconds), seconds, late)
 
 
 async def serve(url: str, process: int, parent: Connection) -> None:
@@ -114,21 +126,25 @@ class Processes:
         self._count = count
         self._pipes: list[Connection] = []
         self._running = []
-        self.pairs = 0
         for number in range(count):
             ours, theirs = context.Pipe()
             running = context.Process(target=process_main, args=(url, number, theirs), daemon=True)
             running.start()
             self._pipes.append(ours)
             self._running.append(running)
-        self.pairs += sum(pipe.recv() for pipe in self._pipes)
+        for pipe in self._pipes:
+            pipe.recv()
 
-    def run(self, name: str, seconds: float, rate: float) -> tuple[int, list[float]]:
+    def run(self, name: str, seconds: float, rate: float) -> Answer:
         order = Order(name, time.monotonic() + START_SECONDS, seconds, rate / self._count, self._callers)
         for pipe in self._pipes:
             pipe.send(order)
-        answers = [pipe.recv() for pipe in self._pipes]
-        return sum(done for done, _ in answers), sorted(itertools.chain(*(each for _, each in answers)))
+        answers: list[Answer] = [pipe.recv() for pipe in self._pipes]
+        return Answer(
+            pairs=sum(answer.pairs for answer in answers),
+            seconds=sorted(itertools.chain(*(answer.seconds for answer in answers))),
+            late=sorted(itertools.chain(*(answer.late for answer in answers))),
+        )
 
     def close(self) -> None:
         for pipe in self._pipes:
@@ -154,14 +170,15 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str
     with redis_server() as server:
         processes = Processes(server.url, options.processes, options.callers)
         for number in range(1, options.rounds + 1):
-            done, _ = processes.run("saturated", options.seconds, 0)
-            rates.append(done / options.seconds)
-            _, seconds = processes.run("steady", options.seconds, options.rate)
-            p50s.append(percentile(seconds, 0.50) * 1000)
-            p99s.append(percentile(seconds, 0.99) * 1000)
+            rates.append(processes.run("saturated", options.seconds, 0).pairs / options.seconds)
+            steady = processes.run("steady", options.seconds, options.rate)
+            p50s.append(percentile(steady.seconds, 0.50) * 1000)
+            p99s.append(percentile(steady.seconds, 0.99) * 1000)
             say(
                 f"round {number}: saturated {rates[-1]:,.0f} pairs/s; at {options.rate:,}/s "
-                f"p50 {p50s[-1]:.2f} ms, p99 {p99s[-1]:.2f} ms ({len(seconds):,} pairs)"
+                f"p50 {p50s[-1]:.2f} ms, p99 {p99s[-1]:.2f} ms ({steady.pairs:,} pairs, "
+                f"starts late by p50 {percentile(steady.late, 0.5) * 1000:.2f} ms, "
+                f"p99 {percentile(steady.late, 0.99) * 1000:.2f} ms)"
             )
         processes.close()
         held, pairs = asyncio.run(books(server.url))
