@@ -130,8 +130,6 @@ class Bad:
     before: Mapping[str, Any] = field(default_factory=dict)
     """Changes that the object had when it was created: then the change above is an update."""
     updates: bool = False
-    beside: tuple[str, ...] = ("AgentPool", "ModelTier", "TaskType", "TenantBudget")
-    """Kinds of the good manifests that stand around it."""
 
 
 S, U, R, N, C = Refusal.SCHEMA, Refusal.UNKNOWN, Refusal.RULE, Refusal.UNSERVED, Refusal.CONDITION
