@@ -23,9 +23,9 @@ from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.settings import FleetId, Settings
 from agentfleet_core.telemetry import metrics
 
-COMMAND_SECONDS = 2.5
+COMMAND_SECONDS = 1.5
 """A client waits for Redis no longer than it would for a 503."""
-SILENCE_SECONDS = 3.0
+SILENCE_SECONDS = 2.0
 """After which requests are answered 503 without asking Redis."""
 
 
@@ -84,7 +84,7 @@ class Services:
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
-    redis = connect(settings.redis_url, command_seconds=COMMAND_SECONDS, retries=2)
+    redis = connect(settings.redis_url, command_seconds=COMMAND_SECONDS, retries=1)
     fleet = settings.fleet
     queues = Queues(redis, fleet)
     follower = ConfigFollower(redis, FleetKeys(fleet), silence_seconds=SILENCE_SECONDS)

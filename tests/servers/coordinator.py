@@ -1,8 +1,8 @@
-"""A coordinator over real HTTP and a real Redis: two tenants, three pools, an admin; the worker is the test."""
+"""A coordinator over real HTTP and a real Redis: two tenants, three pools, an admin; tests play the worker."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,15 @@ class Coordinator:
         assert answer.status_code == 201, answer.text
         task: dict[str, Any] = answer.json()
         return task
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """For what another process or a server brings about; fails after 20 s."""
+    async with asyncio.timeout(20):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.01)
 
 
 def refund(**fields: Any) -> dict[str, Any]:

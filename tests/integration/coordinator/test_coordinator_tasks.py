@@ -5,6 +5,7 @@ import json
 
 from tests.servers.coordinator import Coordinator, refund
 
+from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.queue.envelope import JournalEntry, SettleKind, TaskState
 from agentfleet_core.queue.step import StepKind, StepRecord
 
@@ -173,9 +174,7 @@ async def test_a_list_is_newest_first_in_pages_and_filtered(coordinator: Coordin
 async def test_a_cursor_goes_on_although_its_own_task_has_left_the_index(coordinator: Coordinator) -> None:
     ids = [(await coordinator.submitted())["id"] for _ in range(4)]
     first = (await coordinator.acme.get("/v1/tasks", params={"limit": 2})).json()
-    await coordinator.redis.zrem(
-        "{b:%s/%s/acme}:tasks" % (coordinator.fleet.install, coordinator.fleet.namespace), ids[2]
-    )
+    await coordinator.redis.zrem(TenantKeys(coordinator.fleet, "acme").index, ids[2])
 
     second = (await coordinator.acme.get("/v1/tasks", params={"cursor": first["next_cursor"]})).json()
 
@@ -242,7 +241,7 @@ async def test_an_admin_sees_every_tenants_tasks_and_submits_none(coordinator: C
 async def test_the_index_forgets_tasks_that_are_gone(coordinator: Coordinator) -> None:
     gone = await coordinator.submitted()
     kept = await coordinator.submitted()
-    key = "{b:%s/%s/acme}:tasks" % (coordinator.fleet.install, coordinator.fleet.namespace)
+    key = TenantKeys(coordinator.fleet, "acme").index
     two_days_ago = float(await coordinator.redis.zscore(key, gone["id"]) or 0) - 2 * 86_400e6
     await coordinator.redis.zadd(key, {gone["id"]: two_days_ago, kept["id"]: two_days_ago + 1})
     await coordinator.redis.delete(coordinator.queue().calls.keys.task(gone["id"]))

@@ -1,0 +1,158 @@
+"""The fleet as its operator sees and steers it over HTTP: with an admin key, and with nothing else."""
+
+import json
+from datetime import UTC, datetime
+
+from tests.servers.coordinator import Coordinator, fleet_config, refund, until
+
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.limits import Reserved
+from agentfleet_core.budget.windows import all_windows
+from agentfleet_core.fleet.store import publish
+from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.queue.envelope import SettleKind
+
+PLAN = {
+    "pool": "batch",
+    "replicas": 4,
+    "ready": 3,
+    "spend_per_hour_nano_usd": 39_800_000_000,
+    "notes": [{"reason": "SpendPerHour", "replicas": 4, "text": "maxSpendPerHour is 40.00"}],
+    "events": [
+        {"at_ms": 1_795_529_340_000, "before": 3, "after": 4, "reason": "TargetWait", "text": "29 wanted"}
+    ],
+    "text": "batch wants 4 workers\n  4  SpendPerHour  maxSpendPerHour is 40.00",
+}
+
+
+async def test_the_fleet_at_a_glance(coordinator: Coordinator) -> None:
+    await coordinator.submitted()
+    await coordinator.submitted(pool="batch")
+    await coordinator.redis.hset(FleetKeys(coordinator.fleet).plans, "batch", json.dumps(PLAN))
+    windows = all_windows(fleet_config(coordinator.fleet).tenants["acme"].spec, datetime.now(UTC))
+    held = await RedisLedger(coordinator.redis, coordinator.fleet).reserve(
+        "acme", "t/1/1", 31_000_000, windows, lease_ms=60_000
+    )
+    assert isinstance(held, Reserved)
+
+    fleet = (await coordinator.admin.get("/v1/fleet")).json()
+
+    assert fleet["fleet"] == {
+        "install": coordinator.fleet.install, "namespace": coordinator.fleet.namespace, "config_version": 1,
+    }  # fmt: skip
+    pools = {pool["name"]: pool for pool in fleet["pools"]}
+    assert list(pools) == ["batch", "interactive", "tiny"]
+    assert (pools["batch"]["workers"], pools["batch"]["lane"]) == (3, "Batch")
+    assert pools["batch"]["spend_per_hour_usd"] == "39.8"
+    assert pools["batch"]["counters"]["waiting"] == 1
+    assert pools["interactive"]["plan"] is None
+    acme, globex = fleet["tenants"]
+    (day,) = acme["limits"]
+    assert (day["name"], day["period"], day["amount_usd"]) == ("day", "Day", "5")
+    assert (day["spent_usd"], day["held_usd"], day["remaining_usd"]) == ("0", "0.031", "4.969")
+    assert datetime.fromisoformat(day["resets_at"]) > datetime.now(UTC)
+    assert (acme["phase"], globex["phase"]) == ("Normal", "Normal")
+    assert fleet["tiers"][0] == {"name": "fast", "rank": 1, "models": ["model-1"]}
+    (event,) = fleet["events"]
+    assert (event["pool"], event["from"], event["to"], event["reason"]) == ("batch", 3, 4, "TargetWait")
+
+
+async def test_an_exhausted_tenant_shows_what_waits_for_its_budget(coordinator: Coordinator) -> None:
+    await coordinator.submitted()
+    claim = await coordinator.claim()
+    later = claim.now_ms + 3_600_000
+    await coordinator.settle(
+        claim, SettleKind.PARK, reason="BudgetExhausted", not_before_ms=later, block_tenant=True
+    )
+    await coordinator.submitted()
+
+    acme, globex = (await coordinator.admin.get("/v1/fleet")).json()["tenants"]
+
+    assert (acme["phase"], globex["phase"]) == ("Exhausted", "Normal")
+    assert acme["waiting_for_budget"]["interactive"] >= 1
+
+
+async def test_why_a_pool_has_its_size(coordinator: Coordinator) -> None:
+    unplanned = (await coordinator.admin.get("/v1/pools/batch/why")).json()
+    await coordinator.redis.hset(FleetKeys(coordinator.fleet).plans, "batch", json.dumps(PLAN))
+    planned = (await coordinator.admin.get("/v1/pools/batch/why")).json()
+    unknown = await coordinator.admin.get("/v1/pools/nothing/why")
+
+    assert "no plan yet" in unplanned["text"]
+    assert planned["text"] == PLAN["text"]
+    assert planned["notes"] == PLAN["notes"]
+    assert (unknown.status_code, unknown.json()["detail"]) == (404, "pool nothing does not exist")
+
+
+async def test_a_pause_shows_everywhere_and_resume_undoes_it(coordinator: Coordinator) -> None:
+    task = await coordinator.submitted()
+    paused = await coordinator.admin.post("/v1/pause", json={"target": "pool/interactive"})
+    again = await coordinator.admin.post("/v1/pause", json={"target": "pool/interactive"})
+    assert paused.json() == {"target": "pool/interactive", "paused": True, "changed": True}
+    assert again.json()["changed"] is False
+
+    async def seen() -> bool:
+        return coordinator.services.follower.paused(pool="interactive") == "pool/interactive"
+
+    await until(seen)
+    fleet = (await coordinator.admin.get("/v1/fleet")).json()
+    assert [switch["target"] for switch in fleet["switches"]] == ["pool/interactive"]
+    pools = {pool["name"]: pool["paused"] for pool in fleet["pools"]}
+    assert pools == {"batch": None, "interactive": "pool/interactive", "tiny": None}
+    why = (await coordinator.acme.get(f"/v1/tasks/{task['id']}/why")).json()
+    assert "pool/interactive is paused" in why["text"]
+    assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
+
+    resumed = await coordinator.admin.post("/v1/resume", json={"target": "pool/interactive"})
+    assert resumed.json() == {"target": "pool/interactive", "paused": False, "changed": True}
+
+
+async def test_only_an_admin_may_pause_and_only_what_exists_as_a_word(coordinator: Coordinator) -> None:
+    forbidden = await coordinator.acme.post("/v1/pause", json={"target": "fleet"})
+    assert (forbidden.status_code, forbidden.json()["title"]) == (403, "Forbidden")
+    for body in ({}, {"target": 1}, {"target": ""}, {"target": "everything"}, {"target": "pool/"}, []):
+        answer = await coordinator.admin.post("/v1/pause", json=body)
+        assert (answer.status_code, answer.json()["field"]) == (422, "target"), body
+
+
+async def test_a_new_config_is_followed_without_a_restart(coordinator: Coordinator) -> None:
+    config = fleet_config(coordinator.fleet)
+    types = {"later": config.task_types["anything"]}
+    changed = config.model_copy(update={"task_types": types})
+    await publish(coordinator.redis, FleetKeys(coordinator.fleet), changed, term=1)
+
+    async def later_is_known() -> bool:
+        return (await coordinator.acme.post("/v1/tasks", json={"type": "later"})).status_code == 201
+
+    await until(later_is_known)
+    gone = await coordinator.acme.post("/v1/tasks", json=refund())
+    assert (gone.status_code, gone.json()["field"]) == (422, "type")
+
+
+async def test_a_pool_that_is_being_deleted_takes_no_tasks(coordinator: Coordinator) -> None:
+    config = fleet_config(coordinator.fleet)
+    leaving = config.pools["batch"].model_copy(update={"deleting": True})
+    changed = config.model_copy(update={"pools": dict(config.pools) | {"batch": leaving}})
+    await publish(coordinator.redis, FleetKeys(coordinator.fleet), changed, term=1)
+
+    async def refused() -> bool:
+        return (await coordinator.acme.post("/v1/tasks", json={"type": "anything"})).status_code == 422
+
+    await until(refused)
+    answer = await coordinator.acme.post("/v1/tasks", json={"type": "anything"})
+    assert "is being deleted" in answer.json()["detail"]
+
+
+async def test_metrics_count_what_was_asked(coordinator: Coordinator) -> None:
+    await coordinator.submitted()
+    await coordinator.acme.post("/v1/tasks", json={"type": "nothing"})
+
+    text = (await coordinator.nobody.get("/metrics")).text
+
+    assert 'agentfleet_http_requests_total{method="POST",route="/v1/tasks",status="201"}' in text
+    assert (
+        'agentfleet_tasks_submitted_total{outcome="accepted",pool="interactive",task_type="refund-request"}'
+        in text
+    )
+    assert 'agentfleet_tasks_submitted_total{outcome="refused",pool="other",task_type="other"}' in text
+    assert "agentfleet_redis_up 1.0" in text

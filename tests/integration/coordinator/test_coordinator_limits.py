@@ -1,0 +1,137 @@
+"""When there is too much, too little money, or no Redis: who is refused, with what, and what goes on."""
+
+import os
+import signal
+from datetime import UTC, datetime
+
+from tests.servers.coordinator import (
+    Coordinator,
+    client,
+    fleet_config,
+    refund,
+    running_coordinator,
+    serving,
+    until,
+)
+
+from agentfleet_cli.local.redis_server import RedisServer, redis_server
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.limits import Reserved
+from agentfleet_core.budget.windows import all_windows
+from agentfleet_core.settings import FleetId, Settings
+
+
+async def test_a_full_pool_answers_429_and_when_to_come_back(coordinator: Coordinator) -> None:
+    for _ in range(2):
+        assert (await coordinator.acme.post("/v1/tasks", json={"type": "crowded"})).status_code == 201
+
+    refused = await coordinator.acme.post("/v1/tasks", json={"type": "crowded"})
+
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert "its maxQueued is 2" in refused.json()["detail"]
+    assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
+
+
+async def test_a_batch_is_refused_from_where_the_pool_is_full(coordinator: Coordinator) -> None:
+    answer = await coordinator.acme.post("/v1/tasks/batch", json={"tasks": [{"type": "crowded"}] * 4})
+
+    assert [item["status"] for item in answer.json()["items"]] == [201, 201, 429, 429]
+
+
+async def test_a_pool_that_drains_takes_tasks_again(coordinator: Coordinator) -> None:
+    for _ in range(2):
+        await coordinator.acme.post("/v1/tasks", json={"type": "crowded"})
+    await coordinator.settle(await coordinator.claim("tiny"))
+
+    async def admitted() -> bool:
+        return (await coordinator.acme.post("/v1/tasks", json={"type": "crowded"})).status_code == 201
+
+    await until(admitted)
+
+
+async def spend(coordinator: Coordinator, amount: int, *, settle: bool = True) -> None:
+    """As a worker does: a call of acme's that costs `amount` nano-USD, or one that is still held."""
+    windows = all_windows(fleet_config(coordinator.fleet).tenants["acme"].spec, datetime.now(UTC))
+    ledger = RedisLedger(coordinator.redis, coordinator.fleet)
+    reserved = await ledger.reserve("acme", "task/1/1", amount, windows, lease_ms=60_000)
+    assert isinstance(reserved, Reserved)
+    if settle:
+        await ledger.mark_sent(reserved.hold)
+        await ledger.settle(reserved.hold, amount)
+
+
+async def test_who_would_rather_not_wait_is_told_that_the_budget_is_spent(coordinator: Coordinator) -> None:
+    await spend(coordinator, 5_000_000_000)
+
+    refused = await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))
+
+    problem = refused.json()
+    assert (refused.status_code, problem["title"]) == (402, "Budget exhausted")
+    assert (problem["tenant"], problem["limit"]) == ("acme", "day")
+    assert problem["detail"].startswith("Tenant acme has spent $5.00 of $5.00 for Day. It resets at ")
+    assert "Raise limits[0].amount of TenantBudget acme" in problem["detail"]
+    assert datetime.fromisoformat(problem["resets_at"]) > datetime.now(UTC)
+    assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
+    assert (await coordinator.globex.post("/v1/tasks", json=refund(mode="reject"))).status_code == 201
+
+
+async def test_too_little_left_for_one_call_is_as_good_as_spent(coordinator: Coordinator) -> None:
+    await spend(coordinator, 4_999_000_000)
+
+    refused = await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))
+
+    assert refused.status_code == 402
+    assert "and one call may cost $0.0" in refused.json()["detail"]
+
+
+async def test_what_is_only_held_is_not_spent(coordinator: Coordinator) -> None:
+    await spend(coordinator, 5_000_000_000, settle=False)
+
+    assert (await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))).status_code == 201
+
+
+async def test_a_repeat_is_answered_even_when_the_budget_is_spent_by_now(coordinator: Coordinator) -> None:
+    key = {"idempotency-key": "k"}
+    first = await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"), headers=key)
+    await spend(coordinator, 5_000_000_000)
+
+    again = await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"), headers=key)
+
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+
+
+async def test_without_redis_it_answers_503_lives_on_and_comes_back(fleet_id: FleetId) -> None:
+    with redis_server(append_only=False) as own:
+        async with running_coordinator(own, fleet_id) as coordinator:
+            await coordinator.submitted()
+            os.kill(own.process.pid, signal.SIGSTOP)
+            try:
+                refused = await coordinator.acme.post("/v1/tasks", json=refund())
+                await _until_ready(coordinator, 503)
+                at_once = await coordinator.acme.post("/v1/tasks", json=refund())
+                alive = await coordinator.nobody.get("/healthz")
+            finally:
+                os.kill(own.process.pid, signal.SIGCONT)
+
+            for answer in (refused, at_once):
+                assert (answer.status_code, answer.json()["title"]) == (503, "Unavailable")
+                assert int(answer.headers["retry-after"]) >= 1
+            assert alive.status_code == 200
+            await _until_ready(coordinator, 200)
+            assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
+
+
+async def _until_ready(coordinator: Coordinator, status: int) -> None:
+    async def answers() -> bool:
+        return (await coordinator.nobody.get("/readyz")).status_code == status
+
+    await until(answers)
+
+
+async def test_before_a_config_is_published_nothing_is_ready(redis: RedisServer, fleet_id: FleetId) -> None:
+
+    async with serving(Settings(redis_url=redis.url, fleet=fleet_id)) as (url, _), client(url, "") as http:
+        answer = await http.get("/readyz")
+
+    assert (answer.status_code, answer.text) == (503, "no fleet config was published yet\n")
