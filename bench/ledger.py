@@ -2,9 +2,9 @@
 
 A pair is a reserve, a mark-sent and a settle, each awaited, as a worker's call makes them. First saturated,
 then at a steady rate: each pair starts when it is due, however many are under way. The loop's timers are good
-to a millisecond, so its time counts from its start, and how late the starts were is said beside it. Redis runs
-as shipped, with its append-only file. At the end the books must be right: nothing is held, and what is spent
-is what the processes settled.
+to a millisecond, so its time counts from its start, and how late the starts were is said beside it. Redis
+runs as shipped, with its append-only file. At the end the books must be right: nothing is held, and what is
+spent is what the processes settled.
 
     python -m bench.ledger [--processes 16] [--callers 16] [--seconds 8] [--rate 1000] [--rounds 3]
 

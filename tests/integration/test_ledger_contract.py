@@ -125,6 +125,24 @@ async def test_a_release_gives_back_what_was_not_sent_and_once(ledger: Ledger) -
     assert await counts(ledger) == (0, 2 * DOLLAR, 0)
 
 
+async def test_a_hold_that_was_given_back_is_not_held_again_by_a_late_duplicate(ledger: Ledger) -> None:
+    released = await held(ledger, "released", 3 * DOLLAR)
+    await ledger.release(released)
+    lost = await held(ledger, "lost", 3 * DOLLAR)
+    await end_lease(ledger, lost)
+    await ledger.sweep("acme")
+    for hold in (released, lost):
+        await held(ledger, hold.id, 3 * DOLLAR)
+        assert not await ledger.mark_sent(hold)
+    assert await counts(ledger) == (0, 0, 0)
+
+
+async def test_a_sweep_ends_all_that_a_large_outage_left(ledger: Ledger) -> None:
+    holds = [await sent(ledger, f"call-{number}", 1) for number in range(230)]
+    await end_lease(ledger, *holds)
+    assert await ledger.sweep("acme") == Swept(released=0, charged=230, charged_amount=230)
+
+
 async def test_room_taken_by_holds_alone_is_not_exhaustion(ledger: Ledger) -> None:
     hold = await sent(ledger, "a", 8 * DOLLAR)
     assert (await refused(ledger, "b", 3 * DOLLAR)).by_holds
