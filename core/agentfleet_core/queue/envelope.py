@@ -201,7 +201,7 @@ class PoolCounters:
     """Nano-USD."""
     now_ms: int
     blocked_tenants: Mapping[str, int] = field(default_factory=dict)
-    """Tenant to waiting tasks that no budget admits now; at most 20, largest first."""
+    """Tenant to its tasks that no budget admits now, queued or parked; at most 20, largest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 -- Reads what the autoscaler needs of a pool. Returns {waiting, blocked, running, parked, due, orphaned, oldest
--- waiting, next due, now, {admitted, started, ended, busy, wait, spent}, {blocked tenant, waiting, …}}. Writes nothing.
+-- waiting, next due, now, {admitted, started, ended, busy, wait, spent}, {blocked tenant, its tasks, …}}. Writes nothing.
+-- A blocked tenant's tasks are those that wait in its lanes and those that were parked when it was found out.
 --@include pool
 local function soonest(a, b)
   if a == 0 then return b end
@@ -11,9 +12,10 @@ local blocked = call('ZRANGEBYSCORE', tag .. ':blocked', '(' .. now, '+inf', 'WI
 for i = 1, #blocked, 2 do
   local waiting = tonumber(call('HGET', tag .. ':waiting', blocked[i]) or 0)
   is_blocked[blocked[i]] = true
+  local tasks = waiting + call('SCARD', deferred_prefix .. blocked[i])
+  if tasks > 0 then blocked_by[#blocked_by + 1] = {blocked[i], tasks} end
   if waiting > 0 then
     blocked_total = blocked_total + waiting
-    blocked_by[#blocked_by + 1] = {blocked[i], waiting}
     if blocked[i + 1] ~= 'inf' then next_due = soonest(next_due, tonumber(blocked[i + 1])) end
   end
 end
