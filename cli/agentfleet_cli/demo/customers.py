@@ -8,7 +8,7 @@ from pathlib import Path
 from agentfleet.async_client import AsyncClient
 from agentfleet_cli.submissions import Line, read_lines
 
-APART_SECONDS = 0.3
+APART_SECONDS = 0.2
 
 
 @dataclass(slots=True)

@@ -1,0 +1,202 @@
+"""A whole fleet on this machine, as a user has it: `dev` up, tasks through it, Ctrl-C, nothing left."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
+AGENTFLEET = (sys.executable, "-m", "agentfleet_cli")
+EXTRA_TYPE = """
+apiVersion: agentfleet.dev/v1alpha1
+kind: TaskType
+metadata: {name: shout}
+spec:
+  pool: interactive
+  tier: {default: fast}
+  handler: shop.loud:shout
+"""
+EXTRA_CODE = """
+async def shout(ctx, text: str) -> dict:
+    return {"loud": text.upper()}
+"""
+
+
+class Dev:
+    """A running `agentfleet dev` on a copy of the example, and the commands of a second terminal."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "support"
+        shutil.copytree(EXAMPLE, self.folder)
+        self.environment = os.environ | {
+            "XDG_STATE_HOME": str(home / "state"),
+            "COLUMNS": "80",
+            "NO_COLOR": "1",
+        }
+        for name in ("AGENTFLEET_URL", "AGENTFLEET_API_KEY", "AGENTFLEET_ADMIN_KEY", "ANTHROPIC_API_KEY"):
+            self.environment.pop(name, None)
+        command = [
+            *AGENTFLEET,
+            "dev",
+            "-f",
+            str(self.folder),
+            "--port",
+            "0",
+            "--sim-speed",
+            "20",
+            "-o",
+            "json",
+        ]
+        self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.ready = self.event()
+
+    def event(self) -> dict[str, Any]:
+        """The next line that it says."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"dev ended with code {self.process.wait(10)}"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Standard output of a command."""
+        done = subprocess.run(
+            [*AGENTFLEET, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--output", "json"))
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    running = Dev(tmp_path_factory.mktemp("dev"))
+    yield running
+    if running.process.poll() is None:
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_an_agent_with_a_tool_answers(dev: Dev) -> None:
+    submit = ("submit", "refund-request", "order=A-1001", "message=It arrived cracked.", "--wait")
+    result = dev.json(*submit)
+    assert result["state"] == "succeeded"
+    assert "A-1001" in json.dumps(result["output"])
+    assert [step["kind"] for step in result["steps"]] == ["llm", "tool", "llm"]
+    assert result["cost_nano_usd"] > 0
+    assert "refund" in dev.run(*submit)
+
+
+@pytest.mark.parametrize(
+    ("command", "inside"),
+    [
+        (("delivery-complaint", "order=A-1003", "message=Where is it?"), "in transit"),
+        (("return-parcel", "order=A-1002", "reason=too big"), "booking"),
+        (("sort-ticket", "ticket=My parcel is late."), "delivery"),
+        (("complaint-report", "week=46", "complaints=Broken glasses."), "Summary"),
+    ],
+)
+def test_every_kind_of_task_type_works(dev: Dev, command: tuple[str, ...], inside: str) -> None:
+    result = dev.json("submit", *command, "--wait")
+    assert result["state"] == "succeeded", result["error"]
+    assert inside in json.dumps(result["output"])
+
+
+def test_a_file_of_tasks_is_submitted_and_awaited(dev: Dev, tmp_path: Path) -> None:
+    lines = [
+        {"type": "product-question", "input": {"question": f"Question {n}?"}, "tenant": "acme"}
+        for n in range(5)
+    ]
+    lines.append({"type": "no-such-type", "input": {}})
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert "line 6: " in dev.run("submit", "--file", str(path), "--wait", code=3)
+    path.write_text("\n".join(map(json.dumps, lines[:-1])))
+    assert "5 accepted, 5 succeeded" in dev.run("submit", "--file", str(path), "--wait")
+
+
+def test_what_runs_can_be_looked_at(dev: Dev) -> None:
+    task = dev.json("submit", "product-question", "question=Is it blue?")
+    assert f"task      {task['id']}" in dev.run("get", f"task/{task['id']}")
+    assert task["id"] in dev.run("get", "tasks", "--type", "product-question")
+    assert "interactive" in dev.run("get", "pools")
+    assert "$0.03/day" in dev.run("get", "budgets")
+    assert "claude-haiku-5-5" in dev.run("get", "tiers")
+    assert "interactive wants" in dev.run("why", "pool/interactive")
+    assert "fast" in dev.run("why", f"task/{task['id']}")
+    screen = dev.run("watch", "--once").splitlines()
+    assert screen[0].startswith("agentfleet · local fleet · simulated provider")
+    assert max(map(len, screen)) <= 80
+
+
+def test_a_tenant_sees_its_own_tasks_alone(dev: Dev) -> None:
+    mine = dev.json("submit", "product-question", "question=Mine?", "--tenant", "globex")
+    assert mine["tenant"] == "globex"
+    assert "does not exist" in dev.run("get", f"task/{mine['id']}", "--tenant", "acme", code=3)
+    assert "there are acme, globex" in dev.run("get", "tasks", "--tenant", "initech", code=3)
+
+
+def test_a_pause_holds_tasks_and_resume_lets_them_go(dev: Dev) -> None:
+    dev.run("pause", "tenant/acme")
+    task = dev.json("submit", "product-question", "question=Paused?")
+    assert "PAUSED by hand: tenant/acme" in dev.run("watch", "--once")
+    assert dev.json("get", f"task/{task['id']}")["state"] == "queued"
+    assert dev.run("cancel", task["id"]) == f"task/{task['id']} is cancelled\n"
+    dev.run("resume", "tenant/acme")
+    assert dev.json("submit", "product-question", "question=On?", "--wait")["state"] == "succeeded"
+
+
+def test_changed_manifests_are_followed_and_mistakes_named(dev: Dev) -> None:
+    (dev.folder / "shop" / "loud.py").write_text(EXTRA_CODE)
+    (dev.folder / "extra.yaml").write_text(EXTRA_TYPE.replace("default: fast", "default: fats"))
+    refused = dev.event()["text"]
+    assert "extra.yaml" in refused
+    assert "fats" in refused
+    (dev.folder / "extra.yaml").write_text(EXTRA_TYPE)
+    assert "manifests changed" in dev.event()["text"]
+    result = dev.json("submit", "shout", "text=hello", "--wait")
+    assert result["output"] == {"loud": "HELLO"}
+
+
+def test_ctrl_c_leaves_nothing_behind(dev: Dev) -> None:
+    family = dev.family()
+    assert family
+    assert dev.end(signal.SIGINT) == 0
+    _, alive = psutil.wait_procs(family, timeout=0)
+    assert alive == []
+    assert not Path(dev.ready["context_file"]).exists()
+    assert not Path(dev.ready["logs"]).exists()
+
+
+def test_even_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    dev = Dev(tmp_path)
+    dev.run("submit", "product-question", "question=Is it blue?", "--wait")
+    family = dev.family()
+    assert dev.end(signal.SIGKILL) == -signal.SIGKILL
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
