@@ -43,9 +43,9 @@ class Scaling(Resource):
     """Workers that may run at most."""
     target_wait_seconds: int = Field(5, ge=1, le=86_400)
     """How long a task may wait for its start."""
-    target_percent: int = Field(95, ge=50, le=99)
+    target_percent: float = Field(95, ge=50, le=99.9)
     """The share of tasks, in percent, that start within targetWaitSeconds."""
-    stabilization_seconds: int = Field(30, ge=0, le=3_600)
+    stabilization_seconds: int = Field(5, ge=0, le=3_600)
     """How long a lower number must hold before the pool shrinks."""
     idle_seconds_to_zero: int = Field(300, ge=0, le=86_400)
     """How long a pool with no work keeps its last worker, when minReplicas is 0."""
@@ -79,7 +79,7 @@ class Worker(Resource):
     resources: WorkerResources = Field(default_factory=WorkerResources)
     """Of the worker's container."""
     pod_overlay: dict[str, Any] = Field(default_factory=dict)
-    """A partial pod template spec, merged over ours; containers merge by name (ours is `worker`)."""
+    """A partial pod template (metadata, spec) laid over ours; containers merge by name, ours is `worker`."""
 
 
 class AgentPoolSpec(Resource):
