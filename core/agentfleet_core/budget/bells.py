@@ -52,8 +52,10 @@ class Bells:
         self._bells: dict[str, Bell] = {}
         self._channel: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def close(self) -> None:
+        self._closing = True  # a cancel inside the Redis client may come out as a lost connection
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.cancel()
@@ -88,7 +90,7 @@ class Bells:
 
     async def _read(self) -> None:
         """Until `close`, or until a connection is lost that nobody needs."""
-        while self._bells:
+        while self._bells and not self._closing:
             try:
                 with reaching_redis():
                     async with self._redis.pubsub() as channel:

@@ -117,6 +117,7 @@ class ConfigFollower:
         self._changed = asyncio.Condition()
         self._changes = 0
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._closing = False
 
     async def start(self) -> None:
         """Raises `Unavailable` when Redis cannot be read; afterwards silence shows in `fresh` alone."""
@@ -127,6 +128,7 @@ class ConfigFollower:
         )
 
     async def close(self) -> None:
+        self._closing = True  # a cancel inside the Redis client may come out as a lost connection
         tasks, self._tasks = self._tasks, ()
         for task in tasks:
             task.cancel()
@@ -195,7 +197,7 @@ class ConfigFollower:
                 await self._changed.wait_for(lambda: self._changes != seen or not self._tasks)  # noqa: B023
 
     async def _keep_reading(self) -> None:
-        while True:
+        while not self._closing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._check_seconds):
                     await self._bell.wait()
@@ -242,7 +244,7 @@ class ConfigFollower:
             self._changed.notify_all()
 
     async def _listen(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 with reaching_redis():
                     await self._ring_at_changes()

@@ -37,6 +37,7 @@ class Wakes:
         self._pubsub: PubSub | None = None
         self._listener: asyncio.Task[None] | None = None
         self._waiting: dict[bytes, set[asyncio.Event]] = {}
+        self._closing = False
 
     @contextlib.contextmanager
     def on(self, channel: str) -> Iterator[asyncio.Event]:
@@ -57,6 +58,7 @@ class Wakes:
                 self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
             await self._pubsub.subscribe(channel)
         if self._listener is None or self._listener.done():
+            self._closing = False
             self._listener = asyncio.create_task(self._listen(self._pubsub))
 
     async def unsubscribe(self, channel: str) -> None:
@@ -65,6 +67,7 @@ class Wakes:
                 await self._pubsub.unsubscribe(channel)
 
     async def close(self) -> None:
+        self._closing = True  # a cancel inside the Redis client may come out as a lost connection
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
@@ -73,7 +76,7 @@ class Wakes:
         self._pubsub = self._listener = None
 
     async def _listen(self, pubsub: PubSub) -> None:
-        while True:
+        while not self._closing:
             try:
                 with reaching_redis():
                     message = await pubsub.get_message(timeout=LOOK_SECONDS)
