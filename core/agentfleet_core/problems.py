@@ -152,10 +152,10 @@ def _built(
 
 
 def _by_status(status: int) -> type[AgentfleetError]:
-    for kind, row in TABLE.items():
-        if row.status == status:
-            return kind
-    return InvalidRequest if 400 <= status < 500 else Unavailable
+    """For an answer that is no problem of ours: a proxy's, or a newer server's."""
+    if not 400 <= status < 500:
+        return Unavailable
+    return next((kind for kind, row in TABLE.items() if row.status == status), InvalidRequest)
 
 
 def _milliseconds(text: object) -> int | None:

@@ -127,11 +127,10 @@ def seconds(retry_after: str | None) -> float:
 
 
 class EventParser:
-    """Server-sent events, line by line. `last_id` and `retry_seconds` say how to resume."""
+    """Server-sent events, line by line; `last_id` is where to resume."""
 
     def __init__(self, after: str = "") -> None:
         self.last_id = after
-        self.retry_seconds = 1.0
         self._type = ""
         self._data: list[str] = []
         self._id: str | None = None
@@ -149,8 +148,6 @@ class EventParser:
                 self._data.append(value)
             case "id":
                 self._id = value
-            case "retry" if value.isdigit():
-                self.retry_seconds = int(value) / 1000
 
     def _dispatch(self) -> Iterator[TaskEvent]:
         if self._id is not None:

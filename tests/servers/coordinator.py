@@ -1,10 +1,11 @@
-"""A coordinator over real HTTP and a real Redis: two tenants, three pools, an admin; tests play the worker."""
+"""A coordinator over real HTTP and a real Redis: two tenants, three pools, an admin; tests do the work."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import httpx
 import uvicorn
@@ -22,6 +23,7 @@ from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId, Settings
 
+T = TypeVar("T")
 ACME_KEY = "acme-key-0123456789"
 GLOBEX_KEY = "globex-key-0123456789"
 ADMIN_KEY = "admin-key-0123456789"
@@ -161,3 +163,38 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[str, Services]]:
     finally:
         server.should_exit = True
         await running
+
+
+class CoordinatorThread:
+    """A coordinator in a thread of its own, for what is not asynchronous itself."""
+
+    def __init__(self, redis: RedisServer, fleet: FleetId) -> None:
+        self._redis = redis
+        self._fleet = fleet
+        self._started = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="coordinator")
+        self.coordinator: Coordinator
+
+    def call(self, awaitable: Coroutine[Any, Any, T]) -> T:
+        """Run it in the coordinator's loop."""
+        return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(20)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._started.wait(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        async with running_coordinator(self._redis, self._fleet) as self.coordinator:
+            self._started.set()
+            await self._stop.wait()
