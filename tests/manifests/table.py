@@ -1,8 +1,8 @@
 """Good manifests of the four kinds, and the changes that make each of them bad in one way."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -116,7 +116,7 @@ class Refusal(Enum):
     CONDITION = "the operator, by a condition"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Bad:
     """One change to a good manifest. Paths are those of the errors: `spec.limits[0].amount`."""
 
@@ -127,7 +127,7 @@ class Bad:
     by: Refusal
     says: str = ""
     """In what `validate` says; of a rule the whole sentence, which is also the server's."""
-    before: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Changes that the object had when it was created: then the change above is an update."""
     updates: bool = False
 
