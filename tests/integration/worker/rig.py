@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from agentfleet_cli.simulator.behaviour import Behaviour
 from agentfleet_cli.simulator.server import Simulator, serve
 from agentfleet_core.api.v1alpha1 import AgentPoolSpec, ModelTierSpec, TaskTypeSpec, TenantBudgetSpec
 from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConfig
 from agentfleet_core.fleet.store import publish
 from agentfleet_core.keyspace.connect import connect
@@ -160,6 +162,18 @@ async def simulated_provider(behaviour: Behaviour) -> AsyncIterator[tuple[Simula
         for connection in tuple(connections):
             connection.abort()
         await server.wait_closed()
+
+
+def script(**fields: Any) -> str:
+    """What the simulator shall answer, inside a prompt."""
+    return f"Please help. sim:{json.dumps(fields)}"
+
+
+async def spent_and_held(fleet: Fleet, tenant: str = "acme") -> tuple[int, int]:
+    """Of the tenant's first limit, in nano-USD."""
+    spec = fleet.config().tenants[tenant].spec
+    (balance, *_) = await fleet.ledger.balances(tenant, all_windows(spec, datetime.now(UTC)))
+    return balance.spent, balance.held
 
 
 def problem(record: TaskRecord) -> dict[str, Any]:

@@ -5,29 +5,12 @@ from typing import Any
 
 import pytest
 from tests.integration.worker.handlers import RUNS
-from tests.integration.worker.rig import Fleet, output, problem
+from tests.integration.worker.rig import Fleet, output, problem, script, spent_and_held
 
 from agentfleet_cli.simulator.server import Simulator
-from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.queue.envelope import TaskRecord
 
 Provider = tuple[Simulator, str]
-
-
-def script(**fields: Any) -> str:
-    return f"Please help. sim:{json.dumps(fields)}"
-
-
-async def spent_and_held(fleet: Fleet, tenant: str = "acme") -> tuple[int, int]:
-    from datetime import UTC, datetime
-
-    spec = fleet.config().tenants[tenant].spec
-    (balance, *_) = await fleet.ledger.balances(tenant, all_windows(spec, datetime.now(UTC)))
-    return balance.spent, balance.held
-
-
-def billed(provider: Provider) -> int:
-    return provider[0].bill.total_nano_usd  # type: ignore[no-any-return,attr-defined]
 
 
 async def test_a_handlers_call_is_routed_reserved_journaled_and_settled(fleet: Fleet) -> None:

@@ -1,0 +1,153 @@
+"""A worker among others: draining, lost leases, cancels, pauses, budgets, a blocked loop."""
+
+import asyncio
+import json
+
+import pytest
+from tests.integration.worker.handlers import GATES
+from tests.integration.worker.rig import Fleet, output, problem, script, spent_and_held
+from tests.integration.worker.test_forkserver import Server, environment
+
+from agentfleet_cli.simulator.server import Simulator
+from agentfleet_core.fleet.store import set_pause
+from agentfleet_core.queue.envelope import TaskState
+from agentfleet_worker.leases import REPLACED_EXIT_CODE
+
+Provider = tuple[Simulator, str]
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest) -> asyncio.Event:
+    gate = GATES[request.node.name] = asyncio.Event()
+    return gate
+
+
+async def until_running(fleet: Fleet, task_id: str) -> None:
+    await fleet.event(task_id, "step")
+
+
+async def test_a_stopping_worker_finishes_what_it_runs(
+    fleet: Fleet, gate: asyncio.Event, request: pytest.FixtureRequest
+) -> None:
+    fleet.handler("wait_for_gate")
+    await fleet.publish()
+    async with fleet.worker() as worker:
+        running = await fleet.submit("wait-for-gate", gate=request.node.name)
+        await until_running(fleet, running)
+        worker.stop()
+        queued = await fleet.submit("wait-for-gate", gate=request.node.name)
+        gate.set()
+        assert output(await fleet.ended(running)) == {"gate": request.node.name}
+    assert (await fleet.record(queued)).state is TaskState.QUEUED
+    assert await fleet.queue.workers() == []
+
+
+async def test_what_does_not_end_within_the_grace_is_handed_back_with_its_journal(
+    fleet: Fleet, gate: asyncio.Event, request: pytest.FixtureRequest
+) -> None:
+    fleet.handler("wait_for_gate")
+    await fleet.publish()
+    task = await fleet.submit("wait-for-gate", gate=request.node.name)
+    async with fleet.worker(grace_seconds=0.1):
+        await until_running(fleet, task)
+    left = await fleet.record(task)
+    assert (left.state, left.failures) == (TaskState.QUEUED, 0)
+    gate.set()
+    async with fleet.worker("w2"):
+        record = await fleet.ended(task)
+    assert output(record) == {"gate": request.node.name}
+    assert (record.attempt, record.failures) == (2, 0)
+
+
+async def test_a_cancelled_task_stops_within_a_renewal(
+    fleet: Fleet, gate: asyncio.Event, request: pytest.FixtureRequest
+) -> None:
+    fleet.handler("wait_for_gate")
+    fleet.pool(concurrency=1)
+    await fleet.publish()
+    async with fleet.worker(lease_seconds=1.0):
+        task = await fleet.submit("wait-for-gate", gate=request.node.name)
+        await until_running(fleet, task)
+        assert await fleet.queue.cancel(task, "not needed any more")
+        # The slot is free again: what comes next runs, in a worker that runs one task at a time.
+        gate_of_next = GATES["next"] = asyncio.Event()
+        gate_of_next.set()
+        assert output(await fleet.run("wait-for-gate", gate="next")) == {"gate": "next"}
+    assert (await fleet.record(task)).state is TaskState.CANCELLED
+
+
+async def test_a_paused_fleet_makes_no_paid_call_and_goes_on_when_resumed(
+    fleet: Fleet, provider: Provider
+) -> None:
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        await set_pause(fleet.redis, fleet.keys, "tenant/acme", True, "test")
+        task = await fleet.submit("ask", question=script(text="Now."))
+        await set_pause(fleet.redis, fleet.keys, "tenant/acme", False, "test")
+        assert output(await fleet.ended(task))["text"].startswith("Now.")
+
+
+async def test_a_spent_budget_parks_the_task_and_a_larger_one_lets_it_go_on(fleet: Fleet) -> None:
+    fleet.handler("ask")
+    fleet.tenant("acme", {"name": "small", "period": "Total", "amount": "0.000001"})
+    await fleet.publish()
+    async with fleet.worker():
+        task = await fleet.submit("ask", question=script(text="Now."))
+        await fleet.event(task, "parked")
+        parked = await fleet.record(task)
+        assert (parked.state, parked.failures) == (TaskState.PARKED, 0)
+        assert parked.reason.startswith("BudgetExhausted: a call that may cost $0.00")
+        fleet.tenant("acme", {"name": "small", "period": "Total", "amount": "1.00"})
+        await fleet.publish()
+        record = await fleet.ended(task)
+    assert output(record)["text"].startswith("Now.")
+    assert await spent_and_held(fleet) == (record.cost, 0)
+
+
+async def test_calls_that_fill_a_limit_wait_for_each_other(fleet: Fleet, provider: Provider) -> None:
+    """Room for one call's worst case at a time, for eight calls at once: none is refused, none overspends."""
+    fleet.handler("ask")
+    fleet.tenant("acme", {"name": "narrow", "period": "Day", "amount": "0.003"})
+    await fleet.publish()
+    tasks = [await fleet.submit("ask", question=script(text="Now.", tokens=5)) for _ in range(8)]
+    async with fleet.worker():
+        records = [await fleet.ended(task) for task in tasks]
+    assert {record.attempt for record in records} == {1}
+    assert await spent_and_held(fleet) == (sum(record.cost for record in records), 0)
+
+
+async def test_a_handler_that_blocks_the_loop_is_failed_and_its_neighbours_go_on_elsewhere(
+    fleet: Fleet,
+) -> None:
+    fleet.handler("block_the_loop", timeouts={"stepSeconds": 1}, retry={"maxAttempts": 1})
+    fleet.handler("sleep_after_a_step")
+    await fleet.publish()
+    server = Server()
+    assert server.hear() == {"event": "ready"}
+    server.say(op="spawn", id="w1", env=environment(fleet, "w1"))
+    server.hear()
+    neighbour = await fleet.submit("sleep-after-a-step", seconds=1.5)
+    await until_running(fleet, neighbour)
+    blocker = await fleet.submit("block-the-loop", seconds=3_600)
+    assert server.hear() == {"event": "exited", "id": "w1", "code": REPLACED_EXIT_CODE}
+    server.say(op="spawn", id="w2", env=environment(fleet, "w2"))
+    server.hear()
+    ended = await fleet.ended(blocker)
+    assert (ended.state, problem(ended)["reason"]) == ("dead", "LoopBlocked")
+    assert "at block_the_loop (handlers.py:" in problem(ended)["detail"]
+    went_on = await fleet.ended(neighbour)
+    assert (went_on.state, went_on.attempt, went_on.failures) == ("succeeded", 2, 0)
+    server.close()
+
+
+async def test_a_task_type_that_is_gone_waits_for_its_return(fleet: Fleet) -> None:
+    fleet.handler("greet")
+    task = await fleet.submit("greet", name="Ada")
+    fleet._types.clear()
+    await fleet.publish()
+    async with fleet.worker():
+        await fleet.event(task, "parked")
+    record = await fleet.record(task)
+    assert record.reason == "TypeUnknown: this fleet has no TaskType greet now"
+    assert json.loads(record.error or b"null") is None
