@@ -126,6 +126,8 @@ def test_a_file_whose_writer_has_gone_counts_for_nothing(tmp_path: Path) -> None
         (plain_dollars("0.050000000"), "$0.05"),
         (plain_dollars("120.000000000"), "$120"),
         (plain_dollars("9000000.5"), "$9,000,000.50"),
+        (duration(0), "0.0s"),
+        (duration(0.041), "41ms"),
         (duration(0.66), "0.7s"),
         (duration(119), "119s"),
         (duration(3_600), "60m"),

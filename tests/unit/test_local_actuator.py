@@ -19,8 +19,11 @@ class Notes:
     """Says `started` at once; ends a worker when it is told to."""
 
     def __init__(self) -> None:
-        self.actuator = LocalActuator(lambda pool, worker, compiled: {"POOL": pool}, self.forget)
+        self.lines: list[str] = []
         self.said: list[tuple[str, str]] = []
+        self.actuator = LocalActuator(
+            lambda pool, worker, compiled: {"POOL": pool}, self.forget, self.lines.append
+        )
         self.forgotten: list[str] = []
         self.actuator.attach(cast("ForkServer", self))
         self.actuator.follow({"batch": POOL})
@@ -87,6 +90,7 @@ async def test_a_worker_that_dies_is_replaced_and_forgotten(monkeypatch: pytest.
     assert seen(notes).ready == 0
     await asyncio.wait_for(woken.wait(), 5)
     assert notes.forgotten == ["batch-1"]
+    assert notes.lines == ["worker batch-1 ended with code -9; another starts in 0.0 s"]
     assert seen(notes).live_workers == {"batch-2"}
 
 
@@ -98,5 +102,5 @@ async def test_a_pool_that_left_the_manifests_is_emptied() -> None:
     assert [word for word, _ in notes.said[2:]] == ["stop", "stop"]
 
 
-def test_a_pool_that_nobody_has_named_is_unknown() -> None:
-    assert LocalActuator(lambda *_: {}, lambda *_: asyncio.sleep(0)).observe("other") is None
+async def test_a_pool_that_nobody_has_named_is_unknown() -> None:
+    assert Notes().actuator.observe("other") is None

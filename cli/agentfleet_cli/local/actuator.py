@@ -54,9 +54,11 @@ class Pool:
 class LocalActuator:
     """Implements the autoscaler's `Actuator`. `wake` is told of each change that `observe` would show."""
 
-    def __init__(self, environment: WorkerEnvironment, ended: Ended) -> None:
+    def __init__(self, environment: WorkerEnvironment, ended: Ended, say: Callable[[str], None]) -> None:
+        """`say` gets a line when a worker ended that nobody had told to."""
         self._environment = environment
         self._ended = ended
+        self._say = say
         self._pools: dict[str, Pool] = {}
         self._names = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,7 +147,7 @@ class LocalActuator:
             return
         pool.failures += 1
         wait = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (pool.failures - 1))
-        log.warning("worker %s ended with code %s; another starts in %.1f s", process.id, code, wait)
+        self._say(f"worker {process.id} ended with code {code}; another starts in {wait:.1f} s")
         await asyncio.sleep(wait)
         await self._reconcile(name, ())
 

@@ -34,6 +34,7 @@ from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
+from agentfleet_core.telemetry.logs import set_up_logs
 
 FLEET: Final = FleetId("local", "default")
 START_SECONDS: Final = 30.0
@@ -109,6 +110,8 @@ class LocalFleet:
         self._failed = asyncio.get_running_loop().create_future()
         self.folder = options.data or Path(self._stack.enter_context(_scratch_folder()))
         self.folder.mkdir(parents=True, exist_ok=True)
+        # The screen is for people; what the planner and its loop log goes beside the services' logs.
+        set_up_logs(stream=self._stack.enter_context(self.log("planner").open("a")))
         _check_port(options.host, options.port)
         server = self._stack.enter_context(redis_server(folder=self.folder))
         self.redis_url = server.url
@@ -126,7 +129,7 @@ class LocalFleet:
             provider_key=options.provider_key,
         )
         await self.publisher.publish()
-        actuator = LocalActuator(self._worker_environment, self._forget)
+        actuator = LocalActuator(self._worker_environment, self._forget, self._say)
         fork_server = await ForkServer.start(self._environment(), self.log("workers"), actuator.on_event)
         self._stack.push_async_callback(fork_server.close)
         self._stack.push_async_callback(actuator.close)

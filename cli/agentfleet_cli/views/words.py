@@ -22,7 +22,9 @@ def plain_dollars(amount_usd: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.7s`, `41s`, `12m`, `3h`, `2d`: six characters at most."""
+    """`40ms`, `0.7s`, `41s`, `12m`, `3h`, `2d`: six characters at most."""
+    if 0 < seconds < 0.095:
+        return f"{seconds * 1_000:.0f}ms"
     if seconds < 10:
         return f"{seconds:.1f}s"
     for limit, unit, size in ((120, "s", 1), (7_200, "m", 60), (172_800, "h", 3_600)):
