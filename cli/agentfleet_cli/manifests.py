@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from agentfleet_cli.yaml_lines import Document, NotYamlError, read_documents
 from agentfleet_core.api.structural import Problem, ProblemKind
@@ -22,7 +22,7 @@ from agentfleet_core.errors import InvalidManifest
 from agentfleet_core.fleet.review import review
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
-RESOURCE: Final[TypeAdapter[AnyResource]] = TypeAdapter(AnyResource)
+RESOURCE: Final[TypeAdapter[AnyResource]] = TypeAdapter(Annotated[AnyResource, Field(discriminator="kind")])
 
 Identity = tuple[str, str, str]
 """Namespace, kind, name."""

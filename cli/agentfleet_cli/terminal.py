@@ -1,5 +1,7 @@
 """A screen that is redrawn in place, and that leaves the terminal as it was whatever ends it."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +41,28 @@ def live_screen() -> Iterator[Screen]:
         return
     with Live(console=console, auto_refresh=False, transient=False) as live:
         yield Screen(console, live)
+
+
+@contextmanager
+def own_foreground() -> Iterator[None]:
+    """Ctrl-C reaches us alone, not the `make` or script that started us and would call it a failure.
+
+    Only where we share its process group in a terminal's foreground; Ctrl-Z does nothing meanwhile, as it
+    would stop us and leave whoever waits for us stuck. """
+    former = os.getpgrp()
+    if not sys.stdin.isatty() or former == os.getpid() or os.tcgetpgrp(sys.stdin.fileno()) != former:
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTTOU, signal.SIGTSTP)}
+    os.setpgid(0, 0)
+    os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
+    try:
+        yield
+    finally:
+        os.tcsetpgrp(sys.stdin.fileno(), former)
+        os.setpgid(0, former)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def is_terminal() -> bool:

@@ -58,8 +58,9 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(tmp_path: Path) -> None:
     terminal, child_side = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
     before = termios.tcgetattr(child_side)
+    # As under make: a parent in the same process group, which Ctrl-C must not reach.
     process = subprocess.Popen(
-        [*AGENTFLEET, "demo"],
+        ["sh", "-c", '"$@"; echo "code $?"', "sh", *AGENTFLEET, "demo"],
         env=environment(tmp_path),
         stdin=child_side,
         stdout=child_side,
@@ -72,7 +73,9 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(tmp_path: Path) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         assert family
         os.write(terminal, b"\x03")
-        seen += _read(terminal, until=b"nothing is left running")
+        seen += _read(terminal, until=rb"code \d+")
+        assert b"nothing is left running" in seen
+        assert b"code 0" in seen
         assert process.wait(20) == 0
         _, alive = psutil.wait_procs(family, timeout=5)
         assert alive == []

@@ -18,7 +18,7 @@ from agentfleet_cli.local.fleet import LocalOptions
 from agentfleet_cli.local.manifests import read_manifests
 from agentfleet_cli.local.signals import until_stopped
 from agentfleet_cli.output import Format, OutputOption, say_json, verb
-from agentfleet_cli.terminal import is_terminal, live_screen
+from agentfleet_cli.terminal import is_terminal, live_screen, own_foreground
 from agentfleet_cli.verbs.dev import simulator_arguments
 from agentfleet_cli.views.fleet import Frame, Json, screen
 from agentfleet_cli.views.report import Sitting, report_json, report_lines
@@ -41,13 +41,14 @@ def demo(filename: Manifests = EXAMPLE, seed: Seed = 7, output: OutputOption = F
     requests = filename / "requests.jsonl"
     if not requests.is_file():
         raise NotFound("example", f"{filename} (run this in a checkout, or name the folder with -f)")
-    key = _real_key(filename) if output is Format.TEXT else ""
-    options = LocalOptions(
-        manifests=filename,
-        provider_key=key,
-        simulator_arguments=simulator_arguments(filename, None, seed=seed, speed=1.0),
-    )
-    stopped = asyncio.run(until_stopped(_run(options, requests, output)))
+    with own_foreground():
+        key = _real_key(filename) if output is Format.TEXT else ""
+        options = LocalOptions(
+            manifests=filename,
+            provider_key=key,
+            simulator_arguments=simulator_arguments(filename, None, seed=seed, speed=1.0),
+        )
+        stopped = asyncio.run(until_stopped(_run(options, requests, output)))
     if stopped and output is Format.TEXT:
         print("stopped; nothing is left running")
 
