@@ -1,14 +1,11 @@
-"""The coordinator's app: routes, errors and OpenAPI put together; `services` come from whoever runs it."""
+"""The coordinator's app: routes, errors and OpenAPI put together."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from agentfleet_coordinator import problems
-from agentfleet_coordinator.direct import DirectRoute
 from agentfleet_coordinator.edge import Metered
 from agentfleet_coordinator.routes import events, fleet, health, pause, tasks
 from agentfleet_coordinator.schemas import BatchItemIn, Problem
@@ -19,20 +16,18 @@ DESCRIPTION = """Submit tasks to a fleet of LLM agents, follow them, and see why
 Errors are `application/problem+json` (RFC 9457): `detail` says what to change, `field` where."""
 
 
-def create_app(run: Callable[[], AbstractAsyncContextManager[Services]]) -> FastAPI:
-    """`run` makes the services when the app starts, and ends them when it stops."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with run() as services:
-            app.state.services = services
-            yield
-
-    app = FastAPI(title="agentfleet", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None,
-                  redoc_url=None, redirect_slashes=False)  # fmt: skip
-    app.router.route_class = DirectRoute
+def create_app(services: Services) -> FastAPI:
+    """Whoever calls starts the services before the first request, and ends them after the last."""
+    app = FastAPI(
+        title="agentfleet",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
     for noun in (tasks, events, fleet, pause, health):
-        noun.router.route_class = DirectRoute
         app.include_router(noun.router)
     problems.install(app)
     app.add_middleware(Metered)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import httpx
-import uvicorn
 from redis.asyncio import Redis
 
 from agentfleet_cli.local.redis_server import RedisServer
-from agentfleet_coordinator.__main__ import Server
-from agentfleet_coordinator.app import create_app
+from agentfleet_coordinator.server import Server
 from agentfleet_coordinator.services import Services, running_services
 from agentfleet_core.fleet.config import FleetConfig, key_hash
 from agentfleet_core.fleet.store import publish
@@ -149,20 +147,20 @@ def client(url: str, key: str) -> httpx.AsyncClient:
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[tuple[str, Services]]:
     """The shipped server on a free port, in this loop."""
-    app = create_app(lambda: running_services(settings))
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2)
-    server = Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    running = asyncio.create_task(server._serve())
-    while not server.started:
-        assert not running.done(), running.result()
-        await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}", app.state.services
-    finally:
-        server.should_exit = True
-        await running
+    async with running_services(settings) as services:
+        server = Server(services, "127.0.0.1", 0)
+        running = asyncio.create_task(server.serve())
+
+        async def started() -> bool:
+            return server.started
+
+        await until(started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield f"http://127.0.0.1:{port}", services
+        finally:
+            server.should_exit = True
+            await running
 
 
 class CoordinatorThread:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from agentfleet_coordinator import views
-from agentfleet_coordinator.direct import direct, header
+from agentfleet_coordinator.direct import DirectRoute, direct, header
 from agentfleet_coordinator.follows import BEGINNING
 from agentfleet_coordinator.requests import shown
 from agentfleet_coordinator.routes.caller import caller
@@ -22,12 +22,20 @@ MAX_FOLLOWERS = 10_000
 
 _EVENT_ID = re.compile(r"[0-9]{1,15}")
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter(tags=["tasks"], route_class=DirectRoute)
 
 EXAMPLE = (
     'id: 1\nevent: started\ndata: {"attempt":1}\n\n'
     'id: 2\nevent: ended\ndata: {"state":"succeeded","attempt":1}\n\n'
 )
+
+
+EVENT = {
+    "type": "object",
+    "description": "One event. `data` is JSON and carries the attempt.",
+    "required": ["event", "data"],
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 
 
 @direct(
@@ -39,7 +47,7 @@ EXAMPLE = (
     answers={
         200: (None, "Events until the task's `ended`; `reset`: an attempt starts over, drop its deltas.")
     },
-    media={"content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}}},
+    media={"content": {"text/event-stream": {"schema": EVENT, "example": EXAMPLE}}},
 )
 async def follow_task(request: Request) -> Response:
     """Follow a task: its steps and text as they come.

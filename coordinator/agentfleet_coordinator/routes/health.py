@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from agentfleet_coordinator.direct import direct
+from agentfleet_coordinator.direct import DirectRoute, direct
 from agentfleet_coordinator.routes.caller import services_of
 from agentfleet_core.telemetry import metrics
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=DirectRoute)
 PLAIN = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
