@@ -88,7 +88,7 @@ def _as_text(value: object) -> object:
 # The pattern before the conversion: behind it pydantic leaves it out of the JSON Schema.
 Quantity = Annotated[
     str,
-    Field(pattern=QUANTITY, json_schema_extra={"x-kubernetes-int-or-string": True}),
+    Field(pattern=QUANTITY, json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0}),
     BeforeValidator(_as_text),
 ]
 """A Kubernetes resource quantity, such as 250m or 256Mi."""
