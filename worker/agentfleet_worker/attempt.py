@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agentfleet_core.api.v1alpha1.task_type import TaskTypeSpec
 from agentfleet_core.queue.envelope import Claim
+from agentfleet_core.resilience.deadlines import life_seconds_left, task_seconds_left
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Attempt:
         "claim",
         "claimed_at",
         "deadline",
+        "expires",
         "spec",
         "stopped",
         "task",
@@ -33,9 +35,12 @@ class Attempt:
         self.claimed_at = claimed_at
         """Monotonic seconds at which the claim was asked for: never later than the claim."""
         self._offset_ms = claim.now_ms - claimed_at * 1000
-        used_ms = claim.now_ms - claim.started_ms - claim.parked_total_ms
-        self.deadline = claimed_at + spec.timeouts.task_seconds - used_ms / 1000
+        task_seconds = task_seconds_left(claim, spec.timeouts.task_seconds, now_ms=claim.now_ms)
+        life_seconds = life_seconds_left(claim, now_ms=claim.now_ms)
+        self.deadline = claimed_at + min(task_seconds, life_seconds)
         """Monotonic; the task's, not this attempt's."""
+        self.expires = life_seconds < task_seconds
+        """The deadline is the end of the task's life: `expiresAfterSeconds`, not `taskSeconds`."""
         self.stopped: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
         self.task_deadline: Deadline | None = None

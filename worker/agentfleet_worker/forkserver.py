@@ -33,7 +33,8 @@ KILL_AFTER_SECONDS = 30.0
 
 
 class ForkServer:
-    def __init__(self) -> None:
+    def __init__(self, worker: type[worker_main.Worker] = worker_main.Worker) -> None:
+        self._worker = worker
         self._pids: dict[str, int] = {}
         self._rest = b""
         self._ending_at: float | None = None
@@ -113,7 +114,7 @@ class ForkServer:
                 os.dup2(nothing.fileno(), 0)
             os.dup2(2, 1)
             os.environ.update(environment)
-            worker_main.main(interruptible=False)
+            worker_main.main(self._worker, interruptible=False)
             code = 0
         except BaseException as error:  # noqa: BLE001 -- the process's edge: a fork must never return to the server's loop
             print(f"worker failed to start: {error}", file=sys.stderr, flush=True)  # noqa: T201 -- no logs yet
@@ -152,12 +153,12 @@ def _say(**report: Any) -> None:
         return
 
 
-def main() -> None:
+def main(worker: type[worker_main.Worker] = worker_main.Worker) -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # so that a child's collector does not touch, and so copy, what is shared
-    ForkServer().run()
+    ForkServer(worker).run()
 
 
 if __name__ == "__main__":

@@ -54,17 +54,18 @@ MAX_THREADS = 64
 CLOSE_SECONDS = 5.0
 
 
-def main(*, interruptible: bool = True) -> None:
+def main(worker: "type[Worker] | None" = None, *, interruptible: bool = True) -> None:
     """Never returns. `interruptible`: Ctrl-C stops it too."""
     settings = read_worker_settings(os.environ)
     set_up_logs(settings.common.log_format)
-    code = run(settings, signals=(signal.SIGTERM, signal.SIGINT) if interruptible else (signal.SIGTERM,))
+    signals = (signal.SIGTERM, signal.SIGINT) if interruptible else (signal.SIGTERM,)
+    code = run((worker or Worker)(settings), signals)
     # A handler's plain function may still sit in its thread; the interpreter would wait for it for ever.
     logging.shutdown()
     os._exit(code)
 
 
-def run(settings: WorkerSettings, *, signals: Sequence[signal.Signals] = (signal.SIGTERM,)) -> int:
+def run(worker: "Worker", signals: Sequence[signal.Signals]) -> int:
     """Runs until a signal; the exit code."""
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
@@ -74,7 +75,6 @@ def run(settings: WorkerSettings, *, signals: Sequence[signal.Signals] = (signal
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
-        worker = Worker(settings)
         for number in signals:
             loop.add_signal_handler(number, worker.stop)
         return runner.run(worker.run())

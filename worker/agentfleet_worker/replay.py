@@ -11,16 +11,19 @@ from agentfleet_worker.outcomes import Ending, fail
 from agentfleet_worker.reasons import AttemptReason
 
 
-def partial(steps: Mapping[str, StepRecord], seconds: int) -> Ending:
-    """How a task ends whose time is over: with its steps' results, or failed where there is none."""
+def partial(steps: Mapping[str, StepRecord], limit: str, seconds: int) -> Ending:
+    """How a task ends whose time is over: with its steps' results, or failed where there is none.
+
+    `limit` names the field that bounds it.
+    """
     done = {key: record for key, record in steps.items() if record.kind is not StepKind.CUT}
     error = DeadlineExceeded("task", seconds)
     if not done:
-        detail = f"the task did not end within taskSeconds ({seconds} s), and no step of it had"
+        detail = f"the task did not end within {limit} ({seconds} s), and no step of it had"
         return fail(AttemptReason.TASK_TIMEOUT, detail, error)
     in_order = sorted(done.items(), key=lambda item: (item[1].ended_ms, item[0]))
     names = ", ".join(key for key, _ in in_order)
-    lacks = [f"The task did not end within taskSeconds ({seconds} s); done are {names}."]
+    lacks = [f"The task did not end within {limit} ({seconds} s); done are {names}."]
     output = encode_json({"steps": {key: _shown(record) for key, record in in_order}})
     if len(output) > MAX_OUTPUT_BYTES:
         output = encode_json({"steps": {key: None for key, _ in in_order}})

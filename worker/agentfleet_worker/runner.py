@@ -86,12 +86,14 @@ class Runner:
 
     async def _time_out(self, attempt: Attempt) -> Ending:
         """Partial, if there is anything in the journal; it is read again: what is there counts."""
-        seconds = attempt.spec.timeouts.task_seconds
+        limit = ("taskSeconds", attempt.spec.timeouts.task_seconds)
+        if attempt.expires:
+            limit = ("expiresAfterSeconds", attempt.claim.envelope.expires_after_seconds)
         try:
             steps = await self._services.queue.steps(attempt.id)
         except Unavailable:
             steps = {}
-        return partial({key: decode_step(value) for key, value in steps.items()}, seconds)
+        return partial({key: decode_step(value) for key, value in steps.items()}, *limit)
 
     def settle(self, attempt: Attempt, ending: Ending) -> None:
         """Queued when it returns; the slot is free."""

@@ -1,6 +1,7 @@
 """What the task types of the worker's tests run."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from typing import Any
@@ -43,6 +44,15 @@ async def ask_plain_client(ctx: TaskContext, question: str, stream: bool = False
 
 def text_of(message: Any) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
+
+
+async def three_calls(ctx: TaskContext, label: str) -> dict[str, Any]:
+    costs = []
+    for number in (1, 2, 3):
+        prompt = "Go on. sim:" + json.dumps({"text": "Done.", "tokens": 30, "mark": f"{label}/{number}"})
+        reply = await ctx.llm(f"call-{number}", prompt=prompt, max_output_tokens=60)
+        costs.append(reply.cost_nano_usd)
+    return {"label": label, "costs": costs}
 
 
 async def fail_first(ctx: TaskContext, times: int) -> dict[str, Any]:

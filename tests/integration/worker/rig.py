@@ -29,10 +29,23 @@ HANDLERS = "tests.integration.worker.handlers"
 POOL = "interactive"
 
 
-def price(scale: int = 1) -> list[dict[str, Any]]:
-    band = {"input": f"{scale}.00", "output": f"{5 * scale}.00", "cacheRead": f"{scale}.00"}
-    band |= {"cacheWrite5m": f"{2 * scale}.00", "cacheWrite1h": f"{2 * scale}.00"}
-    return [{"effectiveFrom": "2026-01-01", "bands": [band]}]
+def band(input_: str, output: str, read: str, write_5m: str, write_1h: str) -> dict[str, str]:
+    return {
+        "input": input_, "output": output, "cacheRead": read,
+        "cacheWrite5m": write_5m, "cacheWrite1h": write_1h,
+    }  # fmt: skip
+
+
+PLAIN = {
+    "fast": band("1.00", "5.00", "1.00", "2.00", "2.00"),
+    "capable": band("2.00", "10.00", "2.00", "4.00", "4.00"),
+}
+"""Prices that are easy to reckon with."""
+PUBLISHED = {
+    "fast": band("0.10", "0.50", "0.01", "0.125", "0.20"),
+    "capable": band("2.00", "10.00", "0.10", "2.50", "4.00"),
+}
+"""Those by which the simulator bills."""
 
 
 class Fleet:
@@ -47,6 +60,7 @@ class Fleet:
         self.queue = PoolQueue(self.redis, fleet, POOL)
         self.ledger = RedisLedger(self.redis, fleet)
         self._provider = provider
+        self.prices = PLAIN
         self._pool: dict[str, Any] = {"concurrency": 8}
         self._types: dict[str, dict[str, Any]] = {}
         self._tenants: dict[str, list[dict[str, Any]]] = {
@@ -71,6 +85,10 @@ class Fleet:
             "provider": {"baseUrl": self._provider, "apiKeySecretRef": {"name": "provider", "key": "api-key"}}
         }
         models = {"fast": ("claude-haiku-5-5", 1), "capable": ("claude-sonnet-5-5", 2)}
+
+        def prices(tier: str) -> list[dict[str, Any]]:
+            return [{"effectiveFrom": "2026-01-01", "bands": [self.prices[tier]]}]
+
         return FleetConfig(
             install=self.id.install,
             namespace=self.id.namespace,
@@ -84,7 +102,7 @@ class Fleet:
             },
             tiers={
                 name: ModelTierSpec.model_validate(
-                    {"rank": rank, **tier, "models": [{"name": model, "prices": price(rank)}]}
+                    {"rank": rank, **tier, "models": [{"name": model, "prices": prices(name)}]}
                 )
                 for name, (model, rank) in models.items()
             },
