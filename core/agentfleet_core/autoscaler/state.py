@@ -121,6 +121,7 @@ class PoolState:
             paused=paused_by is not None,
             idle_since_seconds=self.history.idle_since_seconds,
             recommendations=self.recommendations,
+            memory=self.plan.memory if self.plan else None,
             contested=seen.contested,
             paused_by=paused_by or "",
         )

@@ -1,17 +1,21 @@
 """PURE. What the promise needs, before any bound: one note, whose number is workers, whose text says from what."""
 
+from agentfleet_core.planner.memory import Memory
 from agentfleet_core.planner.policies import workers_for
 from agentfleet_core.planner.reasons import Reason
+from agentfleet_core.planner.replay import workers_held
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.staffing import slots_at_hand, slots_for_rate
-from agentfleet_core.planner.wording import percent, seconds
+from agentfleet_core.planner.wording import count, percent, seconds
 from agentfleet_core.planner.work import arrival_rate, has_work, running_now, waiting_now
 
 RATE_WINDOW_SECONDS = 60.0
 
 
-def demand(pool: PoolSnapshot) -> Note:
-    note = _backlog(pool) if pool.service_seconds is None else _promise(pool, pool.service_seconds)
+def demand(pool: PoolSnapshot, memory: Memory | None) -> Note:
+    """`memory` is None as long as no service time is known."""
+    service = pool.service_seconds
+    note = _backlog(pool) if memory is None or service is None else _promise(pool, service, memory)
     if note.replicas == 0:
         return Note(Reason.NO_WORK, 0, "no task waits or runs, and none is expected")
     if pool.replicas == 0 and has_work(pool):
@@ -24,17 +28,22 @@ def _backlog(pool: PoolSnapshot) -> Note:
     return Note(Reason.BACKLOG_PER_WORKER, need, f"{_at_hand(pool)}; no service time is known yet")
 
 
-def _promise(pool: PoolSnapshot, service: float) -> Note:
+def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
+    """The most of three: what the rate needs, what recurring bursts needed, what is there now."""
     scaling = pool.spec.scaling
+    target = scaling.target_wait_seconds
     rate = arrival_rate(pool, RATE_WINDOW_SECONDS)
-    steady = slots_for_rate(rate, service, scaling.target_wait_seconds, scaling.target_percent / 100)
-    now = slots_at_hand(waiting_now(pool), running_now(pool), service, scaling.target_wait_seconds)
-    reason = Reason.TARGET_WAIT if steady >= now else Reason.WORK_AT_HAND
-    text = (
-        f"{_at_hand(pool, service)}: so {percent(scaling.target_percent)} start within "
-        f"{seconds(scaling.target_wait_seconds)}"
-    )
-    return Note(reason, workers_for(pool, max(steady, now)), text)
+    steady = workers_for(pool, slots_for_rate(rate, service, target, memory.aim))
+    held = workers_held(memory.replay, memory.aim, pool.now_seconds)
+    now = workers_for(pool, slots_at_hand(waiting_now(pool), running_now(pool), service, target))
+    need = max(steady, held, now)
+    promise = f"so {percent(scaling.target_percent)} start within {seconds(target)}"
+    if need == now and now > max(steady, held):
+        return Note(Reason.WORK_AT_HAND, need, f"{_at_hand(pool, service)}: {promise}")
+    if need == held and held > steady:
+        text = f"bursts of the last minutes needed {count(held, 'worker')}, and they come back: {promise}"
+        return Note(Reason.BURSTS_RECUR, need, text)
+    return Note(Reason.TARGET_WAIT, need, f"{_at_hand(pool, service)}: {promise}")
 
 
 def _at_hand(pool: PoolSnapshot, service: float | None = None) -> str:

@@ -1,6 +1,7 @@
 """PURE. `plan(snapshot) -> PoolPlan`: what the promise needs, the rules in their order, who goes."""
 
 from agentfleet_core.planner.demand import demand
+from agentfleet_core.planner.memory import Memory, remember
 from agentfleet_core.planner.policies import BOUNDS, HOLDS, OVERRIDES, follow
 from agentfleet_core.planner.reasons import LIMITS, Reason
 from agentfleet_core.planner.shrink import shrink
@@ -22,7 +23,8 @@ ACTIVE_CHECK_SECONDS = 1.0
 
 
 def plan(pool: PoolSnapshot) -> PoolPlan:
-    recommended, notes = _recommend(pool)
+    memory = pool.memory if pool.service_seconds is None else remember(pool, pool.service_seconds)
+    recommended, notes = _recommend(pool, memory if isinstance(memory, Memory) else None)
     wanted, holds = (recommended, ()) if _overridden(notes) else follow(HOLDS, pool, recommended)
     notes += holds
     going = shrink(pool, wanted, may_shrink=not any(note.reason in FORBID_SHRINKING for note in notes))
@@ -39,16 +41,17 @@ def plan(pool: PoolSnapshot) -> PoolPlan:
         drain=going.drain,
         victims=going.victims,
         next_check_seconds=_next_check(pool, going.replicas),
+        memory=memory,
         wanted=wanted,
     )
 
 
-def _recommend(pool: PoolSnapshot) -> tuple[int, tuple[Note, ...]]:
+def _recommend(pool: PoolSnapshot, memory: Memory | None) -> tuple[int, tuple[Note, ...]]:
     for rule in OVERRIDES:
         note = rule(pool, 0)
         if note is not None:
             return note.replicas, (note,)
-    need = demand(pool)
+    need = demand(pool, memory)
     number, notes = follow(BOUNDS, pool, need.replicas)
     return number, (need, *notes)
 

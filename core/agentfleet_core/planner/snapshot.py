@@ -1,6 +1,6 @@
 """PURE. All that the planner may know, frozen, `now` inside. Times are seconds on one clock; money is nano-USD."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentfleet_core.api.v1alpha1 import AgentPoolSpec
 
@@ -67,6 +67,8 @@ class PoolSnapshot:
     """(time, wanted before stabilisation) of the recent past, oldest first."""
     contested: bool = False
     """Another manager writes the Deployment's replicas."""
+    memory: object = None
+    """What the last plan handed over (`PoolPlan.memory`); only the planner looks inside."""
     paused_by: str = ""
     """What is paused: `fleet`, `pool/NAME`; empty when nothing is, or when the pool's own spec says so."""
 
@@ -100,5 +102,7 @@ class PoolPlan:
     """Draining workers that hold nothing: they go with this plan's lower number."""
     next_check_seconds: float | None = None
     """When the plan can change with no new event, from now."""
+    memory: object = field(default=None, compare=False, repr=False)
+    """For the next snapshot."""
     wanted: int = 0
     """What the rules decided; `replicas` may still be above it while workers drain."""
