@@ -171,6 +171,66 @@ FINDINGS = [
         "only to itself",
     ),
     (
+        "schema of another dialect",
+        task_type(inputSchema={"$schema": "http://json-schema.org/draft-07/schema#"}),
+        "spec.inputSchema.$schema",
+        Reason.INVALID_SCHEMA,
+        "2020-12",
+    ),
+    (
+        "schema whose pattern is none",
+        task_type(inputSchema={"properties": {"a": {"pattern": "("}}}),
+        "spec.inputSchema.properties.a.pattern",
+        Reason.INVALID_SCHEMA,
+        "regex",
+    ),
+    (
+        "overlay takes a list away",
+        pool("p", worker={"podOverlay": {"spec": {"volumes": None}}}),
+        "spec.worker.podOverlay.spec.volumes",
+        Reason.FORBIDDEN_OVERLAY,
+        "must be a list",
+    ),
+    (
+        "overlay mounts over the keys",
+        pool(
+            "p",
+            worker={
+                "podOverlay": {
+                    "spec": {
+                        "containers": [
+                            {"name": "worker", "volumeMounts": [{"mountPath": "/var/run/agentfleet/secrets"}]}
+                        ]
+                    }
+                }
+            },
+        ),
+        "spec.worker.podOverlay.spec.containers[0].volumeMounts[0].mountPath",
+        Reason.FORBIDDEN_OVERLAY,
+        "mounted by the operator",
+    ),
+    (
+        "overlay sets our environment",
+        pool(
+            "p",
+            worker={
+                "podOverlay": {
+                    "spec": {"containers": [{"name": "worker", "env": [{"name": "AGENTFLEET_POOL"}]}]}
+                }
+            },
+        ),
+        "spec.worker.podOverlay.spec.containers[0].env[0].name",
+        Reason.FORBIDDEN_OVERLAY,
+        "AGENTFLEET_POOL is set by the operator",
+    ),
+    (
+        "overlay has a container without a name",
+        pool("p", worker={"podOverlay": {"spec": {"containers": [{"image": "x"}]}}}),
+        "spec.worker.podOverlay.spec.containers[0]",
+        Reason.FORBIDDEN_OVERLAY,
+        "needs its name",
+    ),
+    (
         "reference to nothing inside a schema",
         task_type(outputSchema={"properties": {"a": {"$ref": "#/$defs/a"}}}),
         "spec.outputSchema",

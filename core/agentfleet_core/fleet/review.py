@@ -48,6 +48,8 @@ class FleetView:
     ranks: Mapping[str, int] = field(init=False)
     owners: Mapping[str, str] = field(init=False)
     """Tenant to the name of the TenantBudget that holds: the oldest, then the first by name."""
+    holders: Mapping[bytes, Sequence[TenantBudget]] = field(init=False)
+    """API key to the budgets that have it."""
 
     def __post_init__(self) -> None:
         names: dict[str, set[str]] = {}
@@ -60,6 +62,11 @@ class FleetView:
             key=lambda one: (one.metadata.creation_timestamp, one.metadata.name),
             reverse=True,
         )
+        holders: dict[bytes, list[TenantBudget]] = {}
+        for budget in budgets:
+            for key in api_keys(budget, self.secrets):
+                holders.setdefault(key, []).append(budget)
+        object.__setattr__(self, "holders", holders)
         object.__setattr__(self, "names", {kind: frozenset(found) for kind, found in names.items()})
         tiers = (one for one in self.resources if isinstance(one, ModelTier))
         object.__setattr__(self, "ranks", {one.metadata.name: one.spec.rank for one in tiers})
@@ -200,12 +207,10 @@ def _tenant_key(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
 
 
 def _key_of_its_own(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
-    """The first budget by name keeps a shared key's blame off the others: each of them is told about it."""
-    mine = api_keys(budget, view.secrets)
-    for other in view.resources:
-        if not isinstance(other, TenantBudget) or other.spec.tenant == budget.spec.tenant:
-            continue
-        if mine & api_keys(other, view.secrets):
+    """Each of those that share a key is told of another."""
+    for key in sorted(api_keys(budget, view.secrets)):
+        other = next((one for one in view.holders[key] if one.spec.tenant != budget.spec.tenant), None)
+        if other is not None:
             yield (
                 "spec.apiKeySecretRef",
                 Reason.KEY_SHARED,

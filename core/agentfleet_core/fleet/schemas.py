@@ -5,17 +5,20 @@ from typing import Any
 
 import jsonschema_rs
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCES = ("$ref", "$dynamicRef")
 
 
 def schema_problem(schema: Mapping[str, Any]) -> tuple[str, str] | None:
     """(path below the schema, sentence) of the first thing wrong, or None."""
+    if str(schema.get("$schema", DIALECT)).rstrip("#") != DIALECT:
+        return ".$schema", f"is read as {DIALECT}; write that, or leave it out"
     for path, reference in _references(schema, ""):
-        if not (isinstance(reference, str) and reference.startswith("#")):
+        if isinstance(reference, str) and not reference.startswith("#"):
             return path, f"refers to {reference!r}; a schema may refer only to itself: begin with #"
     try:
         jsonschema_rs.meta.validate(dict(schema))
-        jsonschema_rs.validator_for(dict(schema))
+        jsonschema_rs.Draft202012Validator(dict(schema), offline=True)
     except jsonschema_rs.ValidationError as error:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
         return path, f"is no JSON Schema: {error.message}"
