@@ -192,8 +192,8 @@ local function walk(policy)
       local taken, charged = take(one.name, one.count, policy.kind)
       if taken > 0 then
         got = got + taken
-        virtual_now = math.max(virtual_now, one.time)
         local unit = charged / taken
+        virtual_now = math.max(virtual_now, one.time + (charged - unit) / one.weight)
         if unit ~= one.step * one.weight then call('HSET', tag .. ':unit', one.name, unit) end
         call('ZADD', share, one.time + charged / one.weight, one.name)
       end

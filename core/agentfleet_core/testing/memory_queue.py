@@ -1,0 +1,413 @@
+"""A pool's queue in memory, for unit tests: what `queue.streams.PoolQueue` does, with a clock of your own.
+
+`advance` moves the clock, so leases end and parked tasks become due without a sleep. One event loop only.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+
+from agentfleet_core.errors import InvalidInput, NotFound
+from agentfleet_core.queue.calls import RETENTION_SECONDS, check_entry, check_event, check_settlement
+from agentfleet_core.queue.envelope import (
+    Claim,
+    Envelope,
+    Event,
+    JournalEntry,
+    PoolCounters,
+    SettleKind,
+    Settlement,
+    SettleOutcome,
+    TaskRecord,
+    TaskState,
+    WorkerRecord,
+)
+from agentfleet_core.queue.ids import minted_ms, pool_of
+from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
+from agentfleet_core.queue.records import MAX_INPUT_BYTES, bounded, one_line
+from agentfleet_core.testing.memory_task import NEVER, MemoryTask, problem_data, state_data
+
+BASE_CHARGE = 1_000
+
+
+class MemoryQueue:
+    """See `ports.Queue`. `now_ms` starts where the ids' times are, so that ids made now are admitted."""
+
+    def __init__(self, pool: str, *, now_ms: int, retention_seconds: int = RETENTION_SECONDS) -> None:
+        self.pool = pool
+        self.now_ms = now_ms
+        self.policy = PoolPolicy()
+        self._retention_ms = retention_seconds * 1000
+        self._tasks: dict[str, MemoryTask] = {}
+        self._virtual: dict[str, float] = {}
+        self._virtual_now = 0.0
+        self._blocked: dict[str, float] = {}
+        self._workers: dict[str, WorkerRecord] = {}
+        self._draining: set[str] = set()
+        self._totals: Counter[str] = Counter()
+        self._changed = asyncio.Condition()
+
+    async def advance(self, milliseconds: int) -> None:
+        """Move the clock; what becomes due is found by the next claim, as in Redis."""
+        self.now_ms += milliseconds
+        await self._notify()
+
+    async def submit(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        answers = []
+        for envelope in envelopes:
+            bounded("input", envelope.input, MAX_INPUT_BYTES)
+            if pool_of(envelope.id) != self.pool:
+                raise InvalidInput(f"task {envelope.id} is not of pool {self.pool}", field="id")
+            old = self.now_ms - minted_ms(envelope.id) > self._retention_ms * 0.95
+            answers.append(not old and envelope.id not in self._tasks)
+            if answers[-1]:
+                task = MemoryTask(envelope, self.now_ms, self.now_ms)
+                self._tasks[envelope.id] = task
+                self._totals["admitted"] += 1
+                if envelope.not_before_ms > self.now_ms:
+                    self._park(task, envelope.not_before_ms, deferred=False)
+        await self._notify()
+        return answers
+
+    async def claim(
+        self,
+        worker: str,
+        slots: int,
+        *,
+        lease_ms: int,
+        revisions: Sequence[str] = (),
+        paused_tenants: Sequence[str] = (),
+    ) -> list[Claim]:
+        self._workers[worker] = WorkerRecord(
+            worker, revisions[0] if revisions else "", 0, draining=False, seen_ms=self.now_ms
+        )
+        if worker in self._draining:
+            return []
+        self._tend()
+        claims: list[Claim] = []
+        while len(claims) < slots:
+            tenants = self._startable(revisions, paused_tenants)
+            if not tenants:
+                break
+            first = min(tenants, key=lambda tenant: self._virtual.get(tenant, 0.0))
+            claims.append(self._start(tenants[first], worker, lease_ms))
+        await self._notify()
+        return claims
+
+    async def configure(self, policy: PoolPolicy) -> bool:
+        if policy.version < self.policy.version:
+            return False
+        self.policy = policy
+        return True
+
+    async def wait(self, timeout_seconds: float) -> None:
+        async def until_work() -> None:
+            async with self._changed:
+                await self._changed.wait_for(
+                    lambda: any(self._waiting(task) for task in self._tasks.values())
+                )
+
+        try:
+            await asyncio.wait_for(until_work(), timeout_seconds)
+        except TimeoutError:
+            return
+
+    async def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event] = ()) -> list[bool]:
+        for event in events:
+            check_event(event)
+        answers = []
+        for entry in entries:
+            check_entry(entry)
+            task = self._current(entry.task_id, entry.attempt)
+            answers.append(task is not None)
+            if task is not None and entry.key not in task.journal:
+                task.journal[entry.key] = entry.value
+                task.cost += entry.cost
+                self._totals["spent"] += entry.cost
+        for event in events:
+            task = self._current(event.task_id, event.attempt)
+            if task is not None:
+                task.event(event.type, event.data)
+        await self._notify()
+        return answers
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
+        for settlement in settlements:
+            check_settlement(settlement)
+        outcomes = [self._settle(settlement) for settlement in settlements]
+        await self._notify()
+        return outcomes
+
+    async def extend(self, worker: str, attempts: Mapping[str, int], *, lease_ms: int) -> list[str]:
+        lost = []
+        for task_id, attempt in attempts.items():
+            task = self._current(task_id, attempt)
+            if task is None:
+                lost.append(task_id)
+            else:
+                task.lease_ends_ms = self.now_ms + lease_ms
+        return lost
+
+    async def cancel(self, task_id: str, reason: str) -> bool:
+        task = self._tasks.get(task_id)
+        if task is None:
+            return False
+        if task.state.ended:
+            return task.state is TaskState.CANCELLED and task.reason == reason
+        self._finish(task, TaskState.CANCELLED, reason)
+        await self._notify()
+        return True
+
+    async def delete(self, task_id: str) -> bool:
+        task = self._tasks.get(task_id)
+        if task is None or not task.state.ended:
+            return False
+        task.erase()
+        return True
+
+    async def get(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
+        return [self._tasks[task_id].record() if task_id in self._tasks else None for task_id in task_ids]
+
+    async def steps(self, task_id: str) -> Mapping[str, bytes]:
+        task = self._tasks.get(task_id)
+        return dict(task.journal) if task else {}
+
+    async def follow(self, task_id: str, after: str = "0") -> AsyncIterator[Event]:
+        last = int(after) if after.isdigit() else 0
+        while True:
+            task = self._tasks.get(task_id)
+            if task is None:
+                raise NotFound("task", task_id)
+            news = [event for event in task.events if int(event.id) > last]
+            for event in news:
+                last = int(event.id)
+                yield event
+                if event.type == "ended":
+                    return
+            if task.state.ended and not news:
+                yield Event(task_id, 0, "ended", state_data(task.state), str(last))
+                return
+            async with self._changed:
+                if not any(int(event.id) > last for event in task.events):
+                    await self._changed.wait()
+
+    async def counters(self) -> PoolCounters:
+        tasks = list(self._tasks.values())
+        queued = [task for task in tasks if task.state is TaskState.QUEUED]
+        blocked = Counter(task.envelope.tenant for task in queued if self._is_blocked(task.envelope.tenant))
+        held_back = blocked + Counter(
+            task.envelope.tenant
+            for task in tasks
+            if task.state is TaskState.PARKED and task.deferred and self._is_blocked(task.envelope.tenant)
+        )
+        claimable = [task for task in queued if task.envelope.tenant not in blocked]
+        parked = [task.due_ms for task in tasks if task.state is TaskState.PARKED]
+        leases = [task.lease_ends_ms for task in tasks if task.state is TaskState.RUNNING]
+        later = [due for due in parked if due > self.now_ms]
+        later += [self._blocked[tenant] for tenant in blocked if self._blocked[tenant] < NEVER]
+        return PoolCounters(
+            waiting=len(claimable),
+            blocked=sum(blocked.values()),
+            running=sum(end > self.now_ms for end in leases),
+            parked=sum(due > self.now_ms for due in parked),
+            due=sum(due <= self.now_ms for due in parked),
+            orphaned=sum(end <= self.now_ms for end in leases),
+            oldest_waiting_ms=int(min((task.since_ms for task in claimable), default=0)),
+            next_due_ms=int(min(later, default=0)),
+            admitted_total=self._totals["admitted"],
+            started_total=self._totals["started"],
+            ended_total=self._totals["ended"],
+            busy_ms_total=self._totals["busy_ms"],
+            wait_ms_total=self._totals["wait_ms"],
+            spent_total=self._totals["spent"],
+            now_ms=self.now_ms,
+            blocked_tenants=dict(held_back.most_common(20)),
+        )
+
+    async def workers(self) -> list[WorkerRecord]:
+        held = Counter(task.worker for task in self._tasks.values() if task.state is TaskState.RUNNING)
+        return [
+            replace(record, held=held[name], draining=name in self._draining)
+            for name, record in sorted(self._workers.items())
+        ]
+
+    async def drain(self, workers: Sequence[str]) -> None:
+        self._draining.update(workers)
+
+    async def forget(self, worker: str) -> None:
+        self._workers.pop(worker, None)
+        self._draining.discard(worker)
+
+    async def unblock(self, tenant: str) -> None:
+        self._blocked.pop(tenant, None)
+        for task in self._tasks.values():
+            if task.state is TaskState.PARKED and task.deferred and task.envelope.tenant == tenant:
+                self._resume(task, self.now_ms)
+        await self._notify()
+
+    async def audit(self, *, deep: bool = False) -> bool:
+        """Nothing is counted twice here, so the counts are right."""
+        self._tend()
+        return True
+
+    # What time alone changes.
+
+    def _tend(self) -> None:
+        for task in self._tasks.values():
+            if task.state is TaskState.RUNNING and task.lease_ends_ms <= self.now_ms:
+                self._lose(task)
+            if task.state is TaskState.PARKED and task.due_ms <= self.now_ms:
+                self._resume(task, task.due_ms)
+            if task.state is TaskState.QUEUED and task.expires_ms <= self.now_ms:
+                self._expire(task)
+
+    def _lose(self, task: MemoryTask) -> None:
+        task.failures, task.lost = task.failures + 1, task.lost + 1
+        error = problem_data(
+            "worker-lost", "Worker lost", 500, f"Attempt {task.attempt} ended with its worker."
+        )
+        task.errors.append(error)
+        if task.used_up:
+            task.error = error
+            self._finish(task, TaskState.DEAD, "WorkerLost")
+        else:
+            task.state, task.since_ms = TaskState.QUEUED, task.lease_ends_ms
+
+    def _resume(self, task: MemoryTask, since_ms: float) -> None:
+        task.state, task.since_ms, task.deferred = TaskState.QUEUED, since_ms, False
+        if task.expires_ms <= self.now_ms:
+            self._expire(task)
+
+    def _expire(self, task: MemoryTask) -> None:
+        task.error = problem_data(
+            "deadline-exceeded", "Deadline exceeded", 504, "The task expired before it ended."
+        )
+        self._finish(task, TaskState.FAILED, "Expired")
+
+    # The claim.
+
+    def _waiting(self, task: MemoryTask) -> bool:
+        if task.state is TaskState.PARKED:
+            return task.due_ms <= self.now_ms
+        if task.state is TaskState.RUNNING:
+            return task.lease_ends_ms <= self.now_ms
+        return task.state is TaskState.QUEUED and not self._is_blocked(task.envelope.tenant)
+
+    def _is_blocked(self, tenant: str) -> bool:
+        return self._blocked.get(tenant, 0) > self.now_ms
+
+    def _rules(self, tenant: str) -> TenantPolicy:
+        return self.policy.tenants.get(tenant, TenantPolicy())
+
+    def _startable(self, revisions: Sequence[str], paused: Sequence[str]) -> dict[str, MemoryTask]:
+        """Each tenant that may start something, with the task it would start."""
+        running = [task.envelope for task in self._tasks.values() if task.state is TaskState.RUNNING]
+        by_tenant = Counter(envelope.tenant for envelope in running)
+        by_type = Counter(envelope.type for envelope in running)
+        most_of_type = self.policy.max_running_per_task_type or NEVER
+        first: dict[str, MemoryTask] = {}
+        for task in self._tasks.values():
+            tenant = task.envelope.tenant
+            most = min(self._rules(tenant).max_running or NEVER, self.policy.max_running_per_tenant or NEVER)
+            if (
+                task.state is TaskState.QUEUED
+                and tenant not in paused
+                and not self._is_blocked(tenant)
+                and by_tenant[tenant] < most
+                and by_type[task.envelope.type] < most_of_type
+                and (not revisions or task.envelope.revision in revisions)
+                and (tenant not in first or task.rank < first[tenant].rank)
+            ):
+                first[tenant] = task
+        return first
+
+    def _start(self, task: MemoryTask, worker: str, lease_ms: int) -> Claim:
+        tenant = task.envelope.tenant
+        time = max(self._virtual.get(tenant, 0.0), self._virtual_now)
+        self._virtual_now = time
+        self._virtual[tenant] = time + self._charge(task.envelope.expected_cost) / self._rules(tenant).weight
+        self._totals["started"] += 1
+        self._totals["wait_ms"] += int(self.now_ms - task.since_ms)
+        if task.parked_ms and task.started_ms:
+            task.parked_total_ms += self.now_ms - task.parked_ms
+        task.parked_ms, task.answer = 0, None
+        task.state, task.attempt, task.worker = TaskState.RUNNING, task.attempt + 1, worker
+        task.claimed_ms, task.started_ms = self.now_ms, task.started_ms or self.now_ms
+        task.lease_ends_ms = self.now_ms + lease_ms
+        task.event("started" if task.attempt == 1 else "reset", b"{}")
+        return task.claim(self.now_ms)
+
+    def _charge(self, cost: int) -> int:
+        return max(cost, BASE_CHARGE)
+
+    # The settle.
+
+    def _current(self, task_id: str, attempt: int) -> MemoryTask | None:
+        task = self._tasks.get(task_id)
+        running = task is not None and task.state is TaskState.RUNNING and task.attempt == attempt
+        return task if running else None
+
+    def _settle(self, settlement: Settlement) -> SettleOutcome:
+        task = self._current(settlement.task_id, settlement.attempt)
+        if task is None:
+            return self._settled_before(settlement)
+        self._totals["ended"] += 1
+        self._totals["busy_ms"] += self.now_ms - task.claimed_ms
+        self._totals["spent"] += max(0, settlement.cost - task.cost)
+        task.cost = max(task.cost, settlement.cost)
+        task.reason = settlement.reason
+        actual = task.cost if settlement.kind in (SettleKind.END, SettleKind.RETRY) else 0
+        difference = self._charge(actual) - self._charge(task.envelope.expected_cost)
+        if settlement.kind is not SettleKind.RETRY:
+            self._virtual[task.envelope.tenant] += difference / self._rules(task.envelope.tenant).weight
+        task.answer = self._outcome(task, settlement)
+        return task.answer
+
+    def _settled_before(self, settlement: Settlement) -> SettleOutcome:
+        task = self._tasks.get(settlement.task_id)
+        if task is None or task.attempt != settlement.attempt or task.answer is None:
+            return SettleOutcome.STALE
+        same = settlement.kind is not SettleKind.END or task.state is settlement.state
+        return task.answer if same else SettleOutcome.STALE
+
+    def _outcome(self, task: MemoryTask, settlement: Settlement) -> SettleOutcome:
+        due = settlement.not_before_ms
+        if settlement.kind is SettleKind.END:
+            task.output, task.error = settlement.output, one_line(settlement.error)
+            task.limitations = settlement.limitations
+            self._finish(task, settlement.state, settlement.reason)
+        elif settlement.kind is SettleKind.RETRY:
+            task.failures += 1
+            task.errors.append(one_line(settlement.error))
+            if task.used_up:
+                task.error = one_line(settlement.error)
+                self._finish(task, TaskState.DEAD, settlement.reason)
+                return SettleOutcome.DEAD
+            task.event("retry", json.dumps({"not_before_ms": due}).encode())
+            if due > self.now_ms:
+                self._park(task, due, deferred=False)
+            else:
+                task.state, task.since_ms = TaskState.QUEUED, self.now_ms
+        elif settlement.kind is SettleKind.PARK:
+            task.event("parked", json.dumps({"not_before_ms": due}).encode())
+            self._park(task, due, deferred=True)
+            if settlement.block_tenant:
+                self._blocked[task.envelope.tenant] = due or NEVER
+        else:
+            task.event("handed_back", b"{}")
+            task.state, task.since_ms = TaskState.QUEUED, self.now_ms
+        return SettleOutcome.DONE
+
+    def _park(self, task: MemoryTask, due_ms: float, *, deferred: bool) -> None:
+        task.state, task.parked_ms, task.deferred = TaskState.PARKED, self.now_ms, deferred
+        task.due_ms = min(due_ms or NEVER, task.expires_ms)
+
+    def _finish(self, task: MemoryTask, state: TaskState, reason: str) -> None:
+        task.state, task.reason, task.ended_ms = state, reason, self.now_ms
+        task.event("ended", state_data(state))
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
