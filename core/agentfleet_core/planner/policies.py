@@ -11,7 +11,7 @@ from agentfleet_core.planner.reasons import Reason
 from agentfleet_core.planner.shrink import claiming
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.wording import count, dollars, seconds
-from agentfleet_core.planner.work import busy_workers, max_spend
+from agentfleet_core.planner.work import busy_workers, has_work, is_due_soon, max_spend
 
 Rule = Callable[[PoolSnapshot, int], Note | None]
 
@@ -41,13 +41,13 @@ def paused(pool: PoolSnapshot, number: int) -> Note | None:
 
 
 def due_soon(pool: PoolSnapshot, number: int) -> Note | None:
-    due = pool.next_due_in_seconds
-    if number > 0 or due is None or due > pool.start_seconds:
+    if number > 0 or not is_due_soon(pool):
         return None
+    due = max(0.0, pool.next_due_in_seconds or 0.0)
     return Note(
         Reason.DUE_SOON,
         1,
-        f"a task is due in {seconds(max(0.0, due))}, a worker takes {seconds(pool.start_seconds)} to start",
+        f"a task is due in {seconds(due)}, a worker takes {seconds(pool.start_seconds)} to start",
     )
 
 
@@ -78,11 +78,15 @@ def min_replicas(pool: PoolSnapshot, number: int) -> Note | None:
 
 
 def idle_to_zero(pool: PoolSnapshot, number: int) -> Note | None:
-    if number > 0 or pool.replicas == 0:
+    """The last worker stays for a while; then all go, whatever the past would keep them for."""
+    if pool.spec.scaling.min_replicas > 0:
         return None
     patience = pool.spec.scaling.idle_seconds_to_zero
     idle = 0.0 if pool.idle_since_seconds is None else pool.now_seconds - pool.idle_since_seconds
-    if idle >= patience:
+    if idle >= patience and number > 0 and not has_work(pool) and not is_due_soon(pool):
+        text = f"idle for {seconds(idle)}, {seconds(patience)} are allowed (idleSecondsToZero)"
+        return Note(Reason.IDLE_TO_ZERO, 0, text)
+    if idle >= patience or number > 0 or pool.replicas == 0:
         return None
     return Note(
         Reason.IDLE_TO_ZERO,

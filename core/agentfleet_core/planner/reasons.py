@@ -27,7 +27,7 @@ class Reason(StrEnum):
     MIN_REPLICAS = "MinReplicas"
     """Surfaces when minReplicas is above what the promise needs."""
     IDLE_TO_ZERO = "IdleToZero"
-    """Surfaces when the last worker of a pool without work stays until idleSecondsToZero have passed."""
+    """Surfaces when the last worker of an idle pool stays for idleSecondsToZero, or went after them."""
     STABILIZATION = "Stabilization"
     """Surfaces when a lower number has not held for stabilizationSeconds yet."""
     PINNED = "Pinned"

@@ -19,6 +19,11 @@ def has_work(pool: PoolSnapshot) -> bool:
     return waiting_now(pool) + running_now(pool) > 0
 
 
+def is_due_soon(pool: PoolSnapshot) -> bool:
+    """A parked task will be claimable by the time a worker asked for now is ready."""
+    return pool.next_due_in_seconds is not None and pool.next_due_in_seconds <= pool.start_seconds
+
+
 def busy_workers(pool: PoolSnapshot) -> float:
     """How many workers' slots were full on average over the history; what was spent was spent by these."""
     width = sum(bucket.width_seconds for bucket in pool.history)
