@@ -1,6 +1,7 @@
 """The holds that this worker's calls have open, for the lease thread to renew."""
 
 from agentfleet_core.budget.limits import Hold
+from agentfleet_core.telemetry import metrics
 
 
 class OpenHolds:
@@ -16,9 +17,11 @@ class OpenHolds:
 
     def add(self, hold: Hold) -> None:
         self._open[hold.id] = hold
+        metrics.HOLDS.set(len(self._open))
 
     def remove(self, hold: Hold) -> None:
         self._open.pop(hold.id, None)
+        metrics.HOLDS.set(len(self._open))
 
     def all(self) -> list[Hold]:
         return list(self._open.copy().values())

@@ -93,12 +93,6 @@ TASKS_RUNNING = Gauge(
 WORKER_SLOTS = Gauge(
     "agentfleet_worker_slots", "Tasks that this worker may run at once.", ("pool",), registry=REGISTRY
 )
-STEPS = Counter(
-    "agentfleet_steps_total",
-    "Steps journaled (outcome ok), replayed or failed, by kind: llm, tool, step.",
-    ("pool", "kind", "outcome"),
-    registry=REGISTRY,
-)
 LLM_CALLS = Counter(
     "agentfleet_llm_calls_total",
     "Calls of a model, by outcome word.",

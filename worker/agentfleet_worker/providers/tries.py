@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from agentfleet_core.budget.limits import Hold
+from agentfleet_core.budget.money import NANO_PER_USD
 from agentfleet_core.budget.prices import cost_of
 from agentfleet_core.budget.usage import Report, read_usage
 from agentfleet_core.errors import CostUnknown
@@ -210,6 +211,7 @@ class MeteredTry:
         paid = self._paid
         metrics.LLM_CALLS.labels(paid.target.tier, paid.target.model, "cut").inc()
         await self._services.budget.settle(self._hold, self._hold.amount, unconfirmed=True)
+        _count_spent(paid, self._hold.amount)
         record = StepRecord(
             StepKind.CUT, paid.call.name, None, paid.started_ms, paid.context.running.now_ms(),
             self._hold.amount, paid.target.tier, paid.target.model,
@@ -285,10 +287,15 @@ def _count(paid: "PaidCall", cost: int, report: Report | None, seconds: float) -
     tier, model = paid.target.tier, paid.target.model
     metrics.LLM_CALLS.labels(tier, model, "complete").inc()
     metrics.LLM_CALL_SECONDS.labels(tier, model).observe(seconds)
-    metrics.SPENT_USD.labels(metrics.TENANTS.of(paid.context.tenant), tier).inc(cost / 1_000_000_000)
+    _count_spent(paid, cost)
     if report is not None:
         total = report.total
         for kind in ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output"):
             count = getattr(total, kind)
             if count:
                 metrics.LLM_TOKENS.labels(tier, model, kind).inc(count)
+
+
+def _count_spent(paid: "PaidCall", cost: int) -> None:
+    tenant = metrics.TENANTS.of(paid.context.tenant)
+    metrics.SPENT_USD.labels(tenant, paid.target.tier).inc(cost / NANO_PER_USD)
