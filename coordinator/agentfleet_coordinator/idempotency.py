@@ -38,8 +38,6 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    now_ms: int
-    """Redis's time."""
     task_id: str
     """The id to enqueue by: the submission's own, or the one that the key has named before."""
     conflict: bool = False
@@ -62,14 +60,13 @@ def record_call(keys: TenantKeys, notes: Sequence[Note]) -> Call:
 
 
 def recorded(notes: Sequence[Note], reply: Sequence[bytes]) -> list[Noted]:
-    now_ms = int(reply[0])
-    return [_noted(now_ms, each, answer.decode()) for each, answer in zip(notes, reply[1:], strict=True)]
+    return [_noted(each, answer.decode()) for each, answer in zip(notes, reply, strict=True)]
 
 
-def _noted(now_ms: int, each: Note, answer: str) -> Noted:
+def _noted(each: Note, answer: str) -> Noted:
     if answer.startswith("!"):
-        return Noted(now_ms, answer[1:], conflict=True)
-    return Noted(now_ms, answer or each.task_id)
+        return Noted(answer[1:], conflict=True)
+    return Noted(answer or each.task_id)
 
 
 def conflict(noted: Noted) -> Conflict:

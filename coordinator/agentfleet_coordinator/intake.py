@@ -36,9 +36,12 @@ class Admitted:
 
     envelope: Envelope
     """With the id that the task really has."""
-    fresh: bool
-    """False: the same submission had come before."""
-    now_ms: int
+    admitted_ms: int
+    """0: the same submission had come before."""
+
+    @property
+    def fresh(self) -> bool:
+        return self.admitted_ms > 0
 
 
 class Intake:
@@ -100,8 +103,8 @@ class Intake:
         for pending, reply in zip(round_.enqueues, replies[:enqueued], strict=True):
             if _failed(pending, reply):
                 continue
-            for each, fresh in zip(pending, reply, strict=True):
-                each.end(Admitted(each.envelope, fresh == 1, each.now_ms))
+            for each, admitted_ms in zip(pending, reply, strict=True):
+                each.end(Admitted(each.envelope, admitted_ms))
         for pending, reply in zip(round_.notes, replies[enqueued:], strict=True):
             if _failed(pending, reply):
                 continue
@@ -109,7 +112,6 @@ class Intake:
                 if noted.conflict:
                     each.fail(conflict(noted))
                     continue
-                each.now_ms = noted.now_ms
                 if noted.task_id != each.envelope.id:
                     each.envelope = replace(each.envelope, id=noted.task_id)
                 self._noted.append(each)
@@ -120,7 +122,6 @@ class _Pending:
     envelope: Envelope
     note: Note
     done: "asyncio.Future[Admitted]"
-    now_ms: int = 0
 
     def end(self, admitted: Admitted) -> None:
         if not self.done.done():

@@ -138,7 +138,7 @@ async def answers(services: Services, admitted: Sequence[Admitted]) -> list[tupl
     found: list[tuple[int, views.Json]] = []
     for each in admitted:
         if each.fresh:
-            found.append((201, views.new_task(each.envelope, each.now_ms)))
+            found.append((201, views.new_task(each.envelope, each.admitted_ms)))
             continue
         record = records[each.envelope.id]
         if record is None:

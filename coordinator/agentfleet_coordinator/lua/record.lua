@@ -2,12 +2,12 @@
 -- KEYS[1] the tenant's index (sorted set: task id by admission time in microseconds)
 -- ARGV[1] prefix of idempotency keys (same slot)  ARGV[2] their life in ms
 -- ARGV[3…] per task: idempotency key ('' for none), body digest, task id
--- Returns {now in ms, then per task: '' when it is new, the recorded id when the same body came before,
---          '!' .. recorded id when another body came with the same key}
+-- Returns per task: '' when it is new, the recorded id when the same body came before, '!' .. the recorded id
+-- when another body came with the same key.
 -- Invariant: a key names one task id for its whole life; sent twice, the second finds what the first wrote.
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
-local answers = {string.format('%.0f', math.floor(micros / 1000))}
+local answers = {}
 for i = 3, #ARGV, 3 do
   local name, body, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local answer = ''

@@ -47,7 +47,7 @@ class PoolCalls:
         return task_id[len(self._prefix) :]
 
     def submit(self, envelopes: Sequence[Envelope]) -> Call:
-        """Replies 1 or 0 each: `[answer == 1 for answer in reply]`."""
+        """Replies when each was admitted, ms, or 0 where the id was known already."""
         args: list[Arg] = []
         for envelope in envelopes:
             args += (

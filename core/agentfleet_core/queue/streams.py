@@ -75,7 +75,7 @@ class PoolQueue:
         for start in range(0, len(envelopes), SUBMIT_CHUNK):
             call = self.calls.submit(envelopes[start : start + SUBMIT_CHUNK])
             reply = await call.script.run(self.redis, call.keys, call.args)
-            answers += [answer == 1 for answer in reply]
+            answers += [admitted_ms > 0 for admitted_ms in reply]
         return answers
 
     def claim_number(self) -> str:

@@ -23,7 +23,7 @@ async def test_a_submitted_task_is_queued_and_can_be_read(coordinator: Coordinat
     assert (task["state"], task["priority"], task["labels"]) == ("queued", 50, {"channel": "email"})
     assert (task["cost_usd"], task["cost_nano_usd"], task["error"]) == ("0", 0, None)
     read = (await coordinator.acme.get(f"/v1/tasks/{task['id']}")).json()
-    assert read | {"submitted_at": ""} == task | {"submitted_at": ""}
+    assert read == task
     claim = await coordinator.claim()
     assert json.loads(claim.envelope.input) == refund()["input"]
     assert claim.envelope.revision == "r1"

@@ -1,5 +1,6 @@
 -- Admits tasks. ARGV from 4, eleven each: id, when the id was minted, tenant, type, priority, revision,
--- milliseconds until it expires, expected cost, attempts, not before, envelope with input. Returns 1 or 0 (known already, nothing changed) each.
+-- milliseconds until it expires, expected cost, attempts, not before, envelope with input. Returns when each was
+-- admitted, ms, or 0 where its id was known already and nothing changed.
 -- Invariant: an id is admitted once, whatever became of it: its record is kept until its minting is so long ago
 -- that it is refused for its age alone.
 --@include pool
@@ -23,7 +24,7 @@ for i = 4, #ARGV, 11 do
       call('HSET', key, 's', 'queued', 'n', entry, 'k', k, 'e', ARGV[i + 10])
     end
     add(totals, 'admitted', 1)
-    answers[#answers + 1] = 1
+    answers[#answers + 1] = now
   end
 end
 flush(was_idle)
