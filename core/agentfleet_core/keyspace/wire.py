@@ -208,4 +208,5 @@ def _reply_error(message: str) -> ResponseError:
 
 
 def _pack(command: Command) -> bytes:
-    return cast("bytes", hiredis.pack_command(cast("Any", command)))  # its stub allows one item, it any number
+    """hiredis takes any number of arguments; its stub says one."""
+    return cast("bytes", hiredis.pack_command(cast("Any", command)))

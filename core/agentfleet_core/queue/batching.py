@@ -47,6 +47,7 @@ class GroupCommit:
         self._writes: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._closing = False
+        self._given_up = False
 
     async def journal(self, entry: JournalEntry, events: Sequence[Event] = ()) -> bool:
         """Returns when it is written; False: the attempt is stale. `InvalidInput`: it is too large."""
@@ -102,6 +103,7 @@ class GroupCommit:
         self._flush()
         while self._writes:
             _, late = await asyncio.wait(self._writes, timeout=timeout_seconds)
+            self._given_up = bool(late)
             for write in late:
                 write.cancel()
             if late:
@@ -135,7 +137,8 @@ class GroupCommit:
                 if batch.claim:
                     _fail([batch.claim[1]], error)
                     batch.claim = None
-                if not (batch.entries or batch.settlements):
+                if not (batch.entries or batch.settlements) or self._given_up:
+                    _fail(_waiting(batch), error)
                     return
                 await self._wait_to_retry(batch, tries, error)
                 tries += 1

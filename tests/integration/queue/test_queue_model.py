@@ -1,6 +1,6 @@
 """Whatever happens in whatever order, sent once or twice: records, streams, leases and counters agree.
 
-And no task that was admitted is lost, and none ends twice. Time passes by moving what is stored, not by waiting.
+And no task that was admitted is lost, and none ends twice. Time passes by moving what is stored.
 """
 
 import asyncio
@@ -190,7 +190,7 @@ class QueueMachine(RuleBasedStateMachine):
     async def _check_streams(
         self, records: dict[str, dict[bytes, bytes]], by_state: dict[TaskState, set[str]]
     ) -> None:
-        """Undelivered entries are the queued tasks and tombstones, never first; pending ones are the running."""
+        """Undelivered are the queued tasks and tombstones, never first; pending are the running."""
         keys, redis = self.queue.calls.keys, self.redis
         found: dict[TaskState, set[str]] = {TaskState.QUEUED: set(), TaskState.RUNNING: set()}
         async for stream in redis.scan_iter(match=f"{keys.tag}:q:*", count=1000):
