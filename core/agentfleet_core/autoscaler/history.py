@@ -11,6 +11,8 @@ from agentfleet_core.queue.envelope import PoolCounters
 
 WIDTH_SECONDS = 1.0
 KEPT_BUCKETS = 300
+SHORTEST_SERVICE_SECONDS = 0.001
+"""Redis counts milliseconds: what took less counts as none, and no service time is zero."""
 SERVICE_TASKS = 200.0
 """The service time is a mean in which a task's weight halves with each so many that ended after it."""
 
@@ -26,7 +28,9 @@ class PoolHistory:
 
     @property
     def service_seconds(self) -> float | None:
-        return self.busy_seconds / self.ended if self.ended else None
+        if not self.ended:
+            return None
+        return max(SHORTEST_SERVICE_SECONDS, self.busy_seconds / self.ended)
 
     @property
     def spend_per_hour(self) -> int:
