@@ -60,35 +60,38 @@ class Victims:
         self._alive: dict[str, bool] = {}
         """Worker to whether we have killed it."""
         self._started = 0
-        self._enough = asyncio.Event()
+
+    @property
+    def enough(self) -> bool:
+        return self.kills.total() >= KILLS and self.kills["forced"] >= KILLS // 5
 
     async def run(self) -> None:
-        """Until KILLS of them are dead; afterwards the last ones finish the work."""
-        for _ in range(WORKERS):
-            self._spawn()
-        listening = asyncio.create_task(self._listen())
-        while not self._enough.is_set():
-            await asyncio.sleep(self._random.uniform(0.05, 0.2))
-            victim = self._random.choice(list(self._alive))
-            self._alive[victim] = True
-            self._say(op="kill", id=victim)
-        await listening
+        """Until enough of them are dead; afterwards the last ones finish the work."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                self._spawn()
+            group.create_task(self._listen())
+            while not self.enough:
+                await asyncio.sleep(self._random.uniform(0.05, 0.2))
+                victim = self._random.choice(list(self._alive))
+                self._alive[victim] = True
+                self._say(op="kill", id=victim)
 
     async def _listen(self) -> None:
         assert self._server.stdout is not None
-        while self.kills.total() < KILLS or self.kills["forced"] < KILLS // 5:
+        while not self.enough:
             report = json.loads(await self._server.stdout.readline())
             if report["event"] == "exited":
                 assert report["code"] == -signal.SIGKILL, report
                 self.kills["random" if self._alive.pop(report["id"]) else "forced"] += 1
                 self._spawn()
-        self._enough.set()
 
     def _spawn(self) -> None:
         self._started += 1
         name = f"w{self._started}"
         self._alive[name] = False
-        crashes = self._started % 2 == 0 and self.kills.total() + WORKERS < KILLS
+        # The last ones must live: nobody starts another in their place.
+        crashes = self._started % 2 == 0 and self.kills["forced"] + WORKERS < KILLS // 3
         self._say(
             op="spawn", id=name, env=self._environment(name, self._random.randint(1, 6) if crashes else 0)
         )
@@ -145,8 +148,10 @@ async def test_killed_workers_lose_nothing_and_pay_nothing_twice(
             await fleet.submit("three-calls", label=f"t{number}"): f"t{number}" for number in range(TASKS)
         }
         victims = Victims(fleet, server)
-        await victims.run()
+        killing = asyncio.create_task(victims.run())
         records = [await fleet.ended(task) for task in tasks]
+        killing.cancel()
+        await asyncio.gather(killing, return_exceptions=True)
 
         assert victims.kills.total() >= KILLS
         assert victims.kills["forced"] >= KILLS // 5
