@@ -35,7 +35,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
-CONNECTIONS = 16
+CONNECTIONS = 8
 """Calls in flight: enough to keep an API server busy, few enough that a burst does not pay for TLS a hundred
 times.
 """

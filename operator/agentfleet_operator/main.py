@@ -112,7 +112,7 @@ async def serve(settings: OperatorSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    redis = connect(settings.common.redis_url)
+    redis = connect(settings.common.redis_url, command_seconds=2.0, retries=1)
     deadline = settings.timings.renew_deadline_seconds
     async with (
         KubeApi(await load_configuration()) as api,

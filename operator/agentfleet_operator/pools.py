@@ -50,6 +50,8 @@ class PoolMemory:
     """What a deleted pool waits for."""
     settled: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     """Deployment to a difference that applying did not mend, and what was applied."""
+    as_declared: tuple[PoolRevision, bytes] | None = None
+    """What was declared last, and the live content that was found to be so."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -179,12 +181,14 @@ class Pools:
         live = self._live(pool, compiled.revision)
         if live is None:
             return
-        held_by_other = contested(live, self._clock())
-        body = deployment(self._revision(pool, compiled), None if held_by_other else live.replicas)
-        difference = _difference(body, live)
-        memory, applied = self.memory(pool), orjson.dumps(body)
+        memory, revision = self.memory(pool), self._revision(pool, compiled)
+        if memory.as_declared == (revision, live.content):
+            return
+        body = deployment(revision, None if contested(live, self._clock()) else live.replicas)
+        difference, applied = _difference(body, live), orjson.dumps(body)
         if not difference:
             memory.settled.pop(live.name, None)
+            memory.as_declared = (revision, live.content)
             return
         if memory.settled.get(live.name) == (difference, applied):
             return

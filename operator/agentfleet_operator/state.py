@@ -13,6 +13,7 @@ from agentfleet_core.api.v1alpha1 import AnyResource
 from agentfleet_operator.kube import FIELD_MANAGER
 from agentfleet_operator.views import (
     KINDS,
+    POOL_LABEL,
     DeploymentView,
     PodView,
     ResourceView,
@@ -148,7 +149,7 @@ class ClusterState:
         if deleted:
             self._gone[uid] = version
             _drop(fleet, kind, metadata["name"])
-        elif self._gone.get(uid, 0) < version:
+        elif self._gone.get(uid, 0) < version and _version(fleet, kind, body) < version:
             _put(fleet, kind, body)
             if kind in KINDS and fleet.namespace not in self._peopled:
                 self._peopled.add(fleet.namespace)
@@ -171,9 +172,26 @@ class ClusterState:
         self._gone = {uid: gone for uid, gone in self._gone.items() if gone > version}
 
 
+def _version(fleet: FleetState, kind: str, body: Mapping[str, Any]) -> int:
+    """That of the object as known; most events only repeat what a write's answer had said already."""
+    metadata = body["metadata"]
+    name, pool = metadata["name"], (metadata.get("labels") or {}).get(POOL_LABEL, "")
+    known: ResourceView | DeploymentView | PodView | SecretView | None
+    if kind in KINDS:
+        known = fleet.resources.get((kind, name))
+    elif kind == "Deployment":
+        known = fleet.deployments.get(pool, {}).get(name)
+    elif kind == "Pod":
+        known = fleet.pods.get(pool, {}).get(name)
+    else:
+        known = fleet.secrets.get(name)
+    return known.version if known is not None else 0
+
+
 def _put(fleet: FleetState, kind: str, body: Mapping[str, Any]) -> None:
     if kind in KINDS:
-        fleet.put_resource(resource_view(kind, body))
+        before = fleet.resources.get((kind, body["metadata"]["name"]))
+        fleet.put_resource(resource_view(kind, body, before))
     elif kind == "Deployment":
         deployment = deployment_view(body, FIELD_MANAGER)
         if deployment is not None:

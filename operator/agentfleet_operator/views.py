@@ -80,7 +80,7 @@ class DeploymentView:
     replicas_written: datetime | None
     """When they did so last."""
     content: bytes
-    """JSON of what the operator declares in it: labels, owners, spec."""
+    """JSON of what the operator declares in it, but the number of replicas: labels, owners, spec."""
     deleting: bool = False
 
 
@@ -101,32 +101,41 @@ class SecretView:
     version: int
 
 
-def resource_view(kind: str, body: Mapping[str, Any]) -> ResourceView:
+def resource_view(kind: str, body: Mapping[str, Any], before: ResourceView | None = None) -> ResourceView:
+    """`before`: the same object as known; its spec is not read again where only its status changed."""
     metadata = body["metadata"]
-    problem, resource = "", None
-    try:
-        declared = {
-            "apiVersion": body["apiVersion"],
-            "kind": kind,
-            "metadata": metadata,
-            "spec": body["spec"],
-        }
-        resource = KINDS[kind].model_validate(declared, extra="ignore")
-    except (ValidationError, KeyError) as error:
-        problem = str(error)
+    uid, generation = metadata["uid"], metadata.get("generation", 0)
+    deleting_since = moment(metadata.get("deletionTimestamp"))
+    if before is not None and (before.uid, before.generation, before.deleting_since) == (
+        uid,
+        generation,
+        deleting_since,
+    ):
+        resource, problem = before.resource, before.problem
+    else:
+        resource, problem = _read(kind, body)
     return ResourceView(
         kind=kind,
         name=metadata["name"],
         namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        generation=metadata.get("generation", 0),
+        uid=uid,
+        generation=generation,
         version=int(metadata["resourceVersion"]),
         resource=resource,
         problem=problem,
         status=body.get("status") or {},
         finalizers=tuple(metadata.get("finalizers") or ()),
-        deleting_since=moment(metadata.get("deletionTimestamp")),
+        deleting_since=deleting_since,
     )
+
+
+def _read(kind: str, body: Mapping[str, Any]) -> tuple[AnyResource | None, str]:
+    """The object, or why it cannot be read."""
+    declared = {key: body[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in body}
+    try:
+        return KINDS[kind].model_validate(declared, extra="ignore"), ""
+    except ValidationError as error:
+        return None, str(error)
 
 
 def deployment_view(body: Mapping[str, Any], manager: str) -> DeploymentView | None:
@@ -138,7 +147,11 @@ def deployment_view(body: Mapping[str, Any], manager: str) -> DeploymentView | N
         return None
     replicas = spec.get("replicas", 1)
     other, written = replicas_manager(metadata.get("managedFields") or (), manager)
-    declared = {"labels": labels, "ownerReferences": metadata.get("ownerReferences"), "spec": spec}
+    declared = {
+        "labels": labels,
+        "ownerReferences": metadata.get("ownerReferences"),
+        "spec": {key: value for key, value in spec.items() if key != "replicas"},
+    }
     observed = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
     return DeploymentView(
         name=metadata["name"],

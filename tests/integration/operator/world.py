@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 from redis.asyncio import Redis
@@ -52,8 +52,23 @@ class OperatorProcess:
         self.process.kill()
         self.process.wait()
 
+    async def logged(self, text: str, seconds: float = SECONDS) -> None:
+        """Await a line of its log that holds `text`."""
+        with self.log.open() as lines:
+            async with asyncio.timeout(seconds):
+                await _line_with(text, lines)
+
     async def ended(self, seconds: float = SECONDS) -> int:
         return await asyncio.wait_for(asyncio.to_thread(self.process.wait), seconds)
+
+
+async def _line_with(text: str, lines: TextIO) -> None:
+    """A file tells nobody that it grew; it is read again and again."""
+    line = lines.readline()
+    while text not in line:
+        line = lines.readline()
+        if not line:
+            await asyncio.sleep(0.05)
 
 
 @dataclass
