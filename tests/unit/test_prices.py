@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfleet_core.api.v1alpha1.model_tier import Model, ModelTierSpec
-from agentfleet_core.budget.bounds import BUILT_IN_TOOL_TOKENS, TOOLS_OVERHEAD_TOKENS, worst_cost
+from agentfleet_core.budget.bounds import BUILT_IN_TOOL_TOKENS, TOOLS_OVERHEAD_TOKENS, token_bound, worst_cost
 from agentfleet_core.budget.prices import Demand, Rates, cost_of, find_model, rates_of, worst_case
 from agentfleet_core.budget.usage import Report, Usage, merged, read_usage
 from agentfleet_core.errors import CostUnknown
@@ -166,13 +166,19 @@ CITED = {"type": "document", "source": {"type": "text", "data": "x"}, "citations
 
 
 def hold(body: dict[str, Any], chosen: Model | None = None) -> int:
-    return worst_cost(body, len(json.dumps(body).encode()), rates(chosen))
+    return worst_cost(body, token_bound(json.dumps(body).encode()), rates(chosen))
 
 
 class TestWorstCaseOfARequest:
     def test_bytes_bound_the_prompt_at_the_dearest_price_and_max_tokens_the_output(self) -> None:
         body = request()
         assert hold(body) == len(json.dumps(body)) * 200 + 100 * 500
+
+    def test_text_that_a_tokenizer_would_first_make_longer_counts_as_it_becomes(self) -> None:
+        assert token_bound(b"plain") == 5
+        assert token_bound("Grüße".encode()) == 7
+        assert token_bound("\ufdfa".encode()) == 33
+        assert token_bound(b"\xff\xfe broken") >= 9
 
     def test_tools_and_an_output_format_add_the_instructions_that_the_provider_writes(self) -> None:
         plain = request(tools=[{"name": "look", "input_schema": {"type": "object"}}])

@@ -6,6 +6,8 @@ from enum import StrEnum
 class AttemptReason(StrEnum):
     BUDGET_EXHAUSTED = "BudgetExhausted"
     """A limit has no room until it resets; the task waits for that."""
+    CALL_ABOVE_LIMIT = "CallAboveLimit"
+    """One call may cost more than a whole limit allows; the task waits for a larger one."""
     WAITING_FOR_HOLDS = "WaitingForHolds"
     """Open holds filled a limit for as long as a call may wait; the task tries again soon."""
     PAUSED = "Paused"

@@ -1,11 +1,12 @@
 """PURE. The most that a Messages API request can use, read from its body alone, with no round trip.
 
 A byte-level tokenizer makes at most one token of each byte, and JSON only adds bytes, so the body's length
-bounds its tokens. What the provider adds by itself (tools' instructions, media, rounds of server-side tools)
-has a bound of its own here or in the ModelTier, or the request is refused with `CostUnknown`: an unknown
-field, content block or tool is one whose cost is unknown.
+bounds its tokens (`token_bound`). What the provider adds by itself (tools' instructions, media, rounds of
+server-side tools) has a bound of its own here or in the ModelTier, or the request is refused with
+`CostUnknown`: an unknown field, content block or tool is one whose cost is unknown.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -35,8 +36,20 @@ _CLIENT_TOOLS: Final = ("bash_", "text_editor_", "memory_", "computer_2")
 _SERVER_TOOLS: Final = ("web_search_", "web_fetch_", "tool_search_tool_")
 
 
-def worst_cost(request: Mapping[str, Any], body_bytes: int, rates: Rates) -> int:
-    """What to hold for a request, in nano-USD: `request` is the parsed body, `body_bytes` its length as sent.
+def token_bound(body: bytes) -> int:
+    """The most tokens that a body in UTF-8 can be.
+
+    Its bytes, or those of its NFKC form where that is longer: a tokenizer may normalise first (the provider's
+    published one does), and single characters become up to 18.
+    """
+    if body.isascii():
+        return len(body)
+    normalized = unicodedata.normalize("NFKC", body.decode("utf-8", "replace"))
+    return max(len(body), len(normalized.encode()))
+
+
+def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates) -> int:
+    """What to hold for a request, in nano-USD: `request` is the parsed body, `body_tokens` its `token_bound`.
 
     Raises `CostUnknown` for whatever has no bound.
     """
@@ -46,7 +59,7 @@ def worst_cost(request: Mapping[str, Any], body_bytes: int, rates: Rates) -> int
     for message in _objects(request, "messages"):
         media.scan(_blocks(message.get("content")))
     tools = _objects(request, "tools")
-    prompt = body_bytes - media.data_bytes + media.tokens + _tools_tokens(request, tools)
+    prompt = body_tokens - media.data_bytes + media.tokens + _tools_tokens(request, tools)
     demand = Demand(
         prompt_tokens=prompt,
         output_tokens=_max_tokens(request),

@@ -51,6 +51,11 @@ class Refused:
     stale: bool = False
     """The windows passed in are not those of Redis's clock: compute them anew and call again."""
 
+    @property
+    def never_fits(self) -> bool:
+        """The whole limit is smaller than this one call: only a larger limit helps."""
+        return not self.stale and self.needed > self.amount
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:

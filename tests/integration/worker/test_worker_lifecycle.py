@@ -88,7 +88,9 @@ async def test_a_paused_fleet_makes_no_paid_call_and_goes_on_when_resumed(
         assert output(await fleet.ended(task))["text"].startswith("Now.")
 
 
-async def test_a_spent_budget_parks_the_task_and_a_larger_one_lets_it_go_on(fleet: Fleet) -> None:
+async def test_a_call_above_its_limit_parks_its_task_alone_and_a_larger_limit_lets_it_go_on(
+    fleet: Fleet,
+) -> None:
     fleet.handler("ask")
     fleet.tenant("acme", {"name": "small", "period": "Total", "amount": "0.000001"})
     await fleet.publish()
@@ -97,7 +99,8 @@ async def test_a_spent_budget_parks_the_task_and_a_larger_one_lets_it_go_on(flee
         await fleet.event(task, "parked")
         parked = await fleet.record(task)
         assert (parked.state, parked.failures) == (TaskState.PARKED, 0)
-        assert parked.reason.startswith("BudgetExhausted: a call that may cost $0.00")
+        assert parked.reason.startswith("CallAboveLimit: one call may cost $0.00")
+        assert (await fleet.queue.counters()).blocked_tenants == {}
         fleet.tenant("acme", {"name": "small", "period": "Total", "amount": "1.00"})
         await fleet.publish()
         record = await fleet.ended(task)

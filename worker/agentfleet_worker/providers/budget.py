@@ -108,6 +108,8 @@ class CallBudget:
             detail = f"open calls of {tenant} hold all that limit {outcome.limit} has left"
             not_before_ms = attempt.now_ms() + HOLDS_PARK_MS
             raise AttemptStopped(park(AttemptReason.WAITING_FOR_HOLDS, detail, not_before_ms=not_before_ms))
+        if outcome.never_fits:
+            raise AttemptStopped(_above_limit(tenant, outcome))
         raise AttemptStopped(_exhausted(self._budget_of(attempt), outcome))
 
     def _windows(self, attempt: Attempt, tier: str) -> tuple[LimitWindow, ...]:
@@ -136,6 +138,15 @@ class CallBudget:
                 detail = f"{paused} is paused"
                 raise AttemptStopped(park(AttemptReason.PAUSED, detail, not_before_ms=not_before_ms))
             await asyncio.sleep(PAUSE_CHECK_SECONDS)
+
+
+def _above_limit(tenant: str, refused: Refused) -> Ending:
+    """This task alone waits, for a larger limit: the tenant's smaller calls go on."""
+    detail = (
+        f"one call may cost {usd(refused.needed)}, more than all {usd(refused.amount)} of limit "
+        f"{refused.limit} of {tenant}; lower maxOutputTokens, shorten the prompt, or raise the limit"
+    )
+    return park(AttemptReason.CALL_ABOVE_LIMIT, detail, not_before_ms=refused.resets_at_ms)
 
 
 def _exhausted(spec: TenantBudgetSpec, refused: Refused) -> Ending:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import orjson
 
-from agentfleet_core.budget.bounds import worst_cost
+from agentfleet_core.budget.bounds import token_bound, worst_cost
 from agentfleet_core.budget.prices import Rates
 from agentfleet_core.errors import CostUnknown, InvalidInput
 from agentfleet_core.queue.step import StepRecord
@@ -121,7 +121,7 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
             call=call,
             target=target,
             rates=rates,
-            amount=worst_cost(body, len(payload), rates),
+            amount=worst_cost(body, token_bound(payload), rates),
             payload=payload,
             headers=self._headers(request, target),
             until=min(attempt.deadline, time.monotonic() + attempt.spec.timeouts.step_seconds),
