@@ -36,6 +36,10 @@ class DirectRoute(APIRoute):
         return self.endpoint
 
 
+def direct_router(noun: str) -> APIRouter:
+    return APIRouter(tags=[noun], route_class=DirectRoute)
+
+
 def direct(
     router: APIRouter,
     method: str,

@@ -19,7 +19,20 @@ class Shape(BaseModel):
 class Problem(Shape):
     """RFC 9457: what is wrong, and what to change."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "https://agentfleet.dev/problems/invalid-request",
+                    "title": "Invalid request",
+                    "status": 422,
+                    "detail": "task type refund-requets does not exist; did you mean refund-request?",
+                    "field": "type",
+                }
+            ]
+        },
+    )
 
     type: str
     title: str
@@ -74,7 +87,18 @@ class BatchIn(Shape):
     tasks: list[BatchItemIn] = Field(min_length=1, max_length=1_000)
 
 
+TASK: dict[str, Any] = {
+    "id": TASK_ID, "type": "refund-request", "tenant": "acme", "pool": "interactive", "tier": "capable",
+    "state": "queued", "reason": "", "attempt": 0, "failures": 0, "priority": 50,
+    "labels": {"channel": "email"},
+    "submitted_at": "2026-11-24T14:09:18.120+00:00", "started_at": None, "ended_at": None, "not_before": None,
+    "cost_usd": "0", "cost_nano_usd": 0, "limitations": [], "error": None,
+}  # fmt: skip
+
+
 class Task(Shape):
+    model_config = ConfigDict(json_schema_extra={"examples": [TASK]})
+
     id: str
     """`<pool>.<ULID>`."""
     type: str

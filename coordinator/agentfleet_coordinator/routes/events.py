@@ -4,11 +4,11 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
 from agentfleet_coordinator import views
-from agentfleet_coordinator.direct import DirectRoute, direct, header
+from agentfleet_coordinator.direct import direct, direct_router, header
 from agentfleet_coordinator.follows import BEGINNING
 from agentfleet_coordinator.requests import shown
 from agentfleet_coordinator.routes.caller import caller
@@ -22,7 +22,7 @@ MAX_FOLLOWERS = 10_000
 
 _EVENT_ID = re.compile(r"[0-9]{1,15}")
 
-router = APIRouter(tags=["tasks"], route_class=DirectRoute)
+router = direct_router("tasks")
 
 EXAMPLE = (
     'id: 1\nevent: started\ndata: {"attempt":1}\n\n'

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from agentfleet_coordinator import fleet_view, schemas, views
-from agentfleet_coordinator.direct import DirectRoute, direct, reply
+from agentfleet_coordinator.direct import direct, direct_router, reply
 from agentfleet_coordinator.routes.caller import admin_caller
 from agentfleet_coordinator.services import Services
 from agentfleet_core.autoscaler.source import RedisCounters
@@ -15,7 +15,7 @@ from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import NotFound
 from agentfleet_core.keyspace.connect import reaching_redis
 
-router = APIRouter(tags=["fleet"], route_class=DirectRoute)
+router = direct_router("fleet")
 
 
 @direct(router, "GET", "/v1/fleet", problems=(403,), answers={200: (schemas.Fleet, "The fleet now.")})

@@ -1,12 +1,12 @@
 """/healthz, /readyz and /metrics: open, for kubelets and scrapers."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-from agentfleet_coordinator.direct import DirectRoute, direct
+from agentfleet_coordinator.direct import direct, direct_router
 from agentfleet_coordinator.routes.caller import services_of
 from agentfleet_core.telemetry import metrics
 
-router = APIRouter(tags=["health"], route_class=DirectRoute)
+router = direct_router("health")
 PLAIN = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
 

@@ -1,16 +1,16 @@
 """/v1/pause and /v1/resume: the switches; for admin keys."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from agentfleet_coordinator import schemas
-from agentfleet_coordinator.direct import DirectRoute, direct, reply
+from agentfleet_coordinator.direct import direct, direct_router, reply
 from agentfleet_coordinator.edge import read_body
 from agentfleet_coordinator.requests import MAX_BODY_BYTES, parse_json, parse_target
 from agentfleet_coordinator.routes.caller import admin_caller
 from agentfleet_core.errors import InvalidInput, InvalidRequest
 from agentfleet_core.fleet.store import check_target, set_pause
 
-router = APIRouter(tags=["fleet"], route_class=DirectRoute)
+router = direct_router("fleet")
 PROBLEMS = (400, 403, 413, 422)
 
 

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from agentfleet_coordinator import schemas, views
 from agentfleet_coordinator.catalog import Principal
-from agentfleet_coordinator.direct import DirectRoute, direct, header, query, reply
+from agentfleet_coordinator.direct import direct, direct_router, header, query, reply
 from agentfleet_coordinator.edge import read_body
 from agentfleet_coordinator.follows import BEGINNING
 from agentfleet_coordinator.index import Filter
@@ -33,7 +33,7 @@ MAX_LIMIT = 500
 MAX_WAIT_SECONDS = 60.0
 STATES = ", ".join(TaskState)
 
-router = APIRouter(tags=["tasks"], route_class=DirectRoute)
+router = direct_router("tasks")
 
 KEY = header(
     "Idempotency-Key",

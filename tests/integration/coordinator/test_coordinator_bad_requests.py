@@ -1,5 +1,7 @@
 """What the API refuses, each with status, field and the words that say what to change. Never a 500."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
@@ -260,6 +262,43 @@ async def test_a_body_without_an_announced_length_is_bounded_too(coordinator: Co
         answer = await http.post("/v1/tasks", content=endless())
 
     assert answer.status_code == 413
+
+
+async def test_headers_that_never_end_are_cut_off(coordinator: Coordinator) -> None:
+    port = int(coordinator.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(40):
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+
+    with contextlib.suppress(ConnectionError):
+        assert b"400 Bad Request" in await reader.read()
+    assert reader.at_eof() or reader.exception() is not None
+    writer.close()
+    assert (await coordinator.nobody.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_what_is_no_http_is_400(coordinator: Coordinator, request_bytes: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(coordinator.url.rpartition(":")[2]))
+    writer.write(request_bytes)
+    writer.write_eof()
+
+    answer = await reader.read()
+
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401"))
+    writer.close()
 
 
 async def test_a_defect_of_ours_is_a_500_that_tells_nothing(

@@ -3,6 +3,7 @@
 import os
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.servers.coordinator import (
     Coordinator,
@@ -14,7 +15,7 @@ from tests.servers.coordinator import (
     until,
 )
 
-from agentfleet_cli.local.redis_server import RedisServer, redis_server
+from agentfleet_cli.local.redis_server import RedisServer, free_port, redis_server
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Reserved
 from agentfleet_core.budget.windows import all_windows
@@ -120,6 +121,32 @@ async def test_without_redis_it_answers_503_lives_on_and_comes_back(fleet_id: Fl
             assert alive.status_code == 200
             await _until_ready(coordinator, 200)
             assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
+
+
+async def test_a_redis_that_restarts_has_lost_nothing_that_was_accepted(
+    fleet_id: FleetId, tmp_path: Path
+) -> None:
+    port = free_port()
+    key = {"idempotency-key": "k"}
+    with redis_server(folder=tmp_path, port=port) as first:
+        async with running_coordinator(first, fleet_id) as coordinator:
+            tasks = [refund(idempotency_key=f"batch-{n}") for n in range(200)]
+            batch = (await coordinator.acme.post("/v1/tasks/batch", json={"tasks": tasks})).json()
+            task = (await coordinator.acme.post("/v1/tasks", json=refund(), headers=key)).json()
+            os.kill(first.process.pid, signal.SIGKILL)
+            first.process.wait()
+            assert (await coordinator.acme.get(f"/v1/tasks/{task['id']}")).status_code == 503
+
+            with redis_server(folder=tmp_path, port=port):
+                await _until_ready(coordinator, 200)
+                repeated = await coordinator.acme.post("/v1/tasks", json=refund(), headers=key)
+                again = (await coordinator.acme.post("/v1/tasks/batch", json={"tasks": tasks})).json()
+
+                assert (repeated.status_code, repeated.json()["id"]) == (200, task["id"])
+                assert [item["task"]["id"] for item in again["items"]] == [
+                    item["task"]["id"] for item in batch["items"]
+                ]
+                assert (await coordinator.queue().counters()).waiting == 201
 
 
 async def _until_ready(coordinator: Coordinator, status: int) -> None:
