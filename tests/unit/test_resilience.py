@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agentfleet_core.queue.envelope import Claim, Envelope
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_core.resilience.classify import Fail, Retry, classify
-from agentfleet_core.resilience.deadlines import life_seconds_left, nested, task_seconds_left
+from agentfleet_core.resilience.deadlines import life_seconds_left, task_seconds_left
 
 ALMOST_ONE = 1 - 2**-53
 
@@ -87,7 +87,3 @@ class TestDeadlines:
     def test_a_tasks_life_runs_from_admission_through_all_parking(self) -> None:
         old = claim(admitted_ms=5_000, started_ms=10_000, parked_total_ms=60_000, expires=100)
         assert life_seconds_left(old, now_ms=65_000) == 40
-
-    def test_an_inner_deadline_never_outlasts_the_outer(self) -> None:
-        assert nested(outer_until=10.0, now=4.0, seconds=3.0) == 7.0
-        assert nested(outer_until=10.0, now=8.0, seconds=3.0) == 10.0

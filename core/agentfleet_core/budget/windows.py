@@ -2,6 +2,8 @@
 
 A window is half open: it begins at its local midnight, month or hour and ends where the next begins, so none
 overlap and none are missed, whatever the time zone does at night. Time zones are why this is Python, not Lua.
+What was spent is counted under the limit's name and its window's start: a changed amount keeps it, a renamed
+limit or one of another period or zone starts at zero.
 """
 
 from datetime import UTC, date, datetime, timedelta

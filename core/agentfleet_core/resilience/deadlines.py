@@ -1,4 +1,4 @@
-"""PURE. How much time a task, a step or a call has left. A nested deadline never outlasts what it is in."""
+"""PURE. How much time a task has left."""
 
 from agentfleet_core.queue.envelope import Claim
 
@@ -15,8 +15,3 @@ def task_seconds_left(claim: Claim, task_seconds: float, *, now_ms: int) -> floa
 def life_seconds_left(claim: Claim, *, now_ms: int) -> float:
     """From admission to `expiresAfterSeconds`, whatever happens in between."""
     return claim.envelope.expires_after_seconds - (now_ms - claim.admitted_ms) / 1000
-
-
-def nested(outer_until: float, now: float, seconds: float) -> float:
-    """When what may take `seconds` from `now` must end, inside `outer_until`; all on one monotonic clock."""
-    return min(outer_until, now + seconds)

@@ -1,0 +1,1 @@
+"""PURE. Task type, tiers and health in; tier, model and reason out."""
