@@ -14,8 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.xdist_group("local")
+
 AGENTFLEET = (sys.executable, "-m", "agentfleet_cli")
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 120
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -12,9 +12,13 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
+
+from agentfleet_cli.main import app
+
+pytestmark = pytest.mark.xdist_group("local")
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
-AGENTFLEET = (sys.executable, "-m", "agentfleet_cli")
 EXTRA_TYPE = """
 apiVersion: agentfleet.dev/v1alpha1
 kind: TaskType
@@ -33,50 +37,32 @@ async def shout(ctx, text: str) -> dict:
 class Dev:
     """A running `agentfleet dev` on a copy of the example, and the commands of a second terminal."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *more: str) -> None:
         self.folder = home / "support"
-        shutil.copytree(EXAMPLE, self.folder)
-        self.environment = os.environ | {
-            "XDG_STATE_HOME": str(home / "state"),
-            "COLUMNS": "80",
-            "NO_COLOR": "1",
-        }
-        for name in ("AGENTFLEET_URL", "AGENTFLEET_API_KEY", "AGENTFLEET_ADMIN_KEY", "ANTHROPIC_API_KEY"):
-            self.environment.pop(name, None)
-        command = [
-            *AGENTFLEET,
-            "dev",
-            "-f",
-            str(self.folder),
-            "--port",
-            "0",
-            "--sim-speed",
-            "20",
-            "-o",
-            "json",
-        ]
-        self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
+        shutil.copytree(EXAMPLE, self.folder, dirs_exist_ok=True)
+        state = {"XDG_STATE_HOME": str(home / "state"), "COLUMNS": "80"}
+        unset = ("AGENTFLEET_URL", "AGENTFLEET_API_KEY", "AGENTFLEET_ADMIN_KEY", "ANTHROPIC_API_KEY")
+        self.environment: dict[str, str | None] = {**state, **dict.fromkeys(unset)}
+        clean = {name: value for name, value in os.environ.items() if name not in unset} | state
+        options = ("-f", str(self.folder), "--port", "0", "--sim-speed", "20", "-o", "json", *more)
+        command = [sys.executable, "-m", "agentfleet_cli", "dev", *options]
+        self.process = subprocess.Popen(command, env=clean, stdout=subprocess.PIPE, text=True)
         self.ready = self.event()
 
     def event(self) -> dict[str, Any]:
         """The next line that it says."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, f"dev ended with code {self.process.wait(10)}"
+        if not line:
+            self.process.stdout.close()
+            pytest.fail(f"dev ended with code {self.process.wait(10)}")
         found: dict[str, Any] = json.loads(line)
         return found
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Standard output of a command."""
-        done = subprocess.run(
-            [*AGENTFLEET, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr + done.stdout
+        """Standard output of a command, or its standard error where it must fail."""
+        done = CliRunner().invoke(app, arguments, env=self.environment)
+        assert done.exit_code == code, done.output
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stderr
 
@@ -200,3 +186,21 @@ def test_even_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
     assert dev.end(signal.SIGKILL) == -signal.SIGKILL
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
+
+
+def test_with_a_data_folder_tasks_keys_and_spend_outlive_it(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path / "data"))
+    first = Dev(tmp_path, *data)
+    done = first.json("submit", "product-question", "question=Is it blue?", "--wait")
+    keys = running_keys(first)
+    assert first.end(signal.SIGTERM) == 0
+    second = Dev(tmp_path, *data)
+    assert second.json("get", f"task/{done['id']}")["result"]["output"] == done["output"]
+    assert running_keys(second) == keys
+    acme = second.json("get", "budgets")[0]
+    assert acme["limits"][0]["spent_nano_usd"] == done["cost_nano_usd"]
+    assert second.end(signal.SIGHUP) == 0
+
+
+def running_keys(dev: Dev) -> Any:
+    return json.loads(Path(dev.ready["context_file"]).read_text())["tenant_keys"]

@@ -10,6 +10,7 @@ from agentfleet import running
 from agentfleet.running import RunningFleet
 from agentfleet_cli.main import app
 from agentfleet_cli.submissions import read_lines
+from agentfleet_cli.verbs import demo as demo_verb
 from agentfleet_cli.views.words import dollars, duration, plain_dollars, reset_time, shortened, stopwatch
 from agentfleet_core.errors import InvalidRequest
 
@@ -142,3 +143,26 @@ def test_a_file_whose_writer_has_gone_counts_for_nothing(tmp_path: Path) -> None
 )
 def test_the_same_thing_is_said_the_same_way(said: str, expected: str) -> None:
     assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("terminal", "key", "answer", "used"),
+    [
+        (True, "real-key", "y", "real-key"),
+        (True, "real-key", "", ""),
+        (True, "real-key", "n", ""),
+        (False, "real-key", "y", ""),
+        (True, "", "y", ""),
+    ],
+)
+def test_the_demo_spends_real_money_only_after_a_yes_at_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, key: str, answer: str, used: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    monkeypatch.setattr(demo_verb, "is_terminal", lambda: terminal)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+    assert demo_verb.real_key(demo_verb.EXAMPLE) == used
+    assert asked == [] or "at most $1.03" in asked[0]
+    assert bool(asked) == (terminal and bool(key))

@@ -5,12 +5,13 @@ and replicas are processes. Everything is started in order and stopped in revers
 """
 
 import asyncio
+import logging
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, Self
 
 import httpx
 import orjson
+from redis.asyncio import Redis
 
 from agentfleet_cli.local import children
 from agentfleet_cli.local.actuator import LocalActuator
@@ -69,6 +71,8 @@ class LocalFleet:
         self._say = say
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[str] | None = None
+        self._redis: Redis
+        self._actuator = LocalActuator(self._worker_environment, self._forget, say)
         self.publisher: Publisher
 
     async def __aenter__(self) -> Self:
@@ -107,42 +111,48 @@ class LocalFleet:
         options = self._options
         # Before anything is started: a mistake in a file is found at once.
         read_manifests(options.manifests)
+        _check_port(options.host, options.port)
         self._failed = asyncio.get_running_loop().create_future()
         self.folder = options.data or Path(self._stack.enter_context(_scratch_folder()))
         self.folder.mkdir(parents=True, exist_ok=True)
-        # The screen is for people; what the planner and its loop log goes beside the services' logs.
-        set_up_logs(stream=self._stack.enter_context(self.log("planner").open("a")))
-        _check_port(options.host, options.port)
-        server = self._stack.enter_context(redis_server(folder=self.folder))
-        self.redis_url = server.url
+        self._stack.enter_context(_logs_in(self.log("planner")))
+        self.redis_url = self._stack.enter_context(redis_server(folder=self.folder)).url
+        self._redis = connect(self.redis_url)
+        self._stack.push_async_callback(self._redis.aclose)
+        # Before the rest, since its imports take the longest: the others start meanwhile.
+        fork_server = await ForkServer.start(
+            self._environment(), self.log("workers"), self._actuator.on_event
+        )
+        self._stack.push_async_callback(fork_server.close)
         self.simulator_url = None if options.provider_key else await self._start_simulator()
-        redis = connect(self.redis_url)
-        self._stack.push_async_callback(redis.aclose)
-        keys = FleetKeys(FLEET)
+        await self._publish()
+        await self._start_coordinator()
+        await fork_server.ready()
+        self._supervise("workers' fork server", fork_server.ended, self.log("workers"))
+        await self._start_planning(fork_server)
+
+    async def _publish(self) -> None:
+        options = self._options
         self.publisher = Publisher(
             options.manifests,
-            redis,
-            keys,
+            self._redis,
+            FleetKeys(FLEET),
             KeyRing(options.data),
             secrets_folder=self.folder / "secrets",
             simulator_url=self.simulator_url,
             provider_key=options.provider_key,
         )
         await self.publisher.publish()
-        actuator = LocalActuator(self._worker_environment, self._forget, self._say)
-        fork_server = await ForkServer.start(self._environment(), self.log("workers"), actuator.on_event)
-        self._stack.push_async_callback(fork_server.close)
-        self._stack.push_async_callback(actuator.close)
-        await self._start_coordinator()
-        await fork_server.ready()
-        self._supervise("workers' fork server", fork_server.ended, self.log("workers"))
-        follower = await self._stack.enter_async_context(ConfigFollower(redis, keys))
-        actuator.follow(follower.config.pools)
-        actuator.attach(fork_server)
-        autoscaler = Autoscaler(redis, FLEET, follower, actuator)
-        actuator.wake = autoscaler.wake
-        self._redis, self.autoscaler = redis, autoscaler
-        self._run(partial(_follow_pools, follower, actuator), "pools")
+
+    async def _start_planning(self, fork_server: ForkServer) -> None:
+        follower = await self._stack.enter_async_context(ConfigFollower(self._redis, FleetKeys(FLEET)))
+        self._actuator.follow(follower.config.pools)
+        self._actuator.attach(fork_server)
+        # Workers end before whoever they talk to.
+        self._stack.push_async_callback(self._actuator.close)
+        autoscaler = Autoscaler(self._redis, FLEET, follower, self._actuator)
+        self._actuator.wake = autoscaler.wake
+        self._run(partial(_follow_pools, follower, self._actuator), "pools")
         self._run(autoscaler.run, "autoscaler")
         self._run(partial(self.publisher.watch, self._say), "manifests")
 
@@ -241,6 +251,18 @@ async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
         return (await client.get(f"{url}/readyz")).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@contextmanager
+def _logs_in(path: Path) -> Iterator[None]:
+    """The screen is for people: what the planner logs goes beside the services' logs."""
+    former = logging.getLogger().handlers[:]
+    with path.open("a") as stream:
+        set_up_logs(stream=stream)
+        try:
+            yield
+        finally:
+            logging.getLogger().handlers[:] = former
 
 
 def _scratch_folder() -> "tempfile.TemporaryDirectory[str]":

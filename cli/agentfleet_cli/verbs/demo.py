@@ -42,7 +42,7 @@ def demo(filename: Manifests = EXAMPLE, seed: Seed = 7, output: OutputOption = F
     if not requests.is_file():
         raise NotFound("example", f"{filename} (run this in a checkout, or name the folder with -f)")
     with own_foreground():
-        key = _real_key(filename) if output is Format.TEXT else ""
+        key = real_key(filename) if output is Format.TEXT else ""
         options = LocalOptions(
             manifests=filename,
             provider_key=key,
@@ -53,7 +53,7 @@ def demo(filename: Manifests = EXAMPLE, seed: Seed = 7, output: OutputOption = F
         print("stopped; nothing is left running")
 
 
-def _real_key(filename: Path) -> str:
+def real_key(filename: Path) -> str:
     """The provider's key, when there is one and whoever sits at the terminal agrees to spend."""
     key = os.environ.get("ANTHROPIC_API_KEY", "")
     if not key or not (is_terminal() and sys.stdin.isatty()):

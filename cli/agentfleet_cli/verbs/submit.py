@@ -13,6 +13,7 @@ from agentfleet.models import Result
 from agentfleet_cli.connection import tenant_client
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
+from agentfleet_cli.views.progress import delay_line, progress_line
 from agentfleet_cli.views.tasks import error_sentence, result_json, task_json
 from agentfleet_cli.views.words import dollars
 from agentfleet_core.errors import AgentfleetError, InvalidRequest
@@ -80,8 +81,20 @@ def submit(
             return
         if output is Format.TEXT:
             print(f"task/{task.id}", file=sys.stderr)
+            if timeout is None:
+                _follow(task)
         result = task.result(timeout, check=False)
     _say_result(result, output)
+
+
+def _follow(task: Task) -> None:
+    """What happens to it, on stderr, until it has ended."""
+    for event in task.follow():
+        line = progress_line(event)
+        if event.type in ("parked", "retry"):
+            line = delay_line(task.refresh())
+        if line is not None:
+            print(f"  {line}", file=sys.stderr, flush=True)
 
 
 def _input(pairs: Sequence[str], text: str | None) -> dict[str, Any]:

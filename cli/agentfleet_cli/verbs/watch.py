@@ -1,5 +1,6 @@
 """`agentfleet watch`: pools, queue, workers, spend and why, redrawn in place."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -19,15 +20,19 @@ Every = Annotated[float, typer.Option(min=0.1, max=3_600, help="seconds between 
 @verb
 def watch(once: Once = False, every: Every = 1.0, output: OutputOption = Format.TEXT) -> None:
     """Watch the fleet until Ctrl-C. With JSON, one line per look."""
-    with admin_client() as client:
-        looks = _looks(client.fleet, 0.0 if once else every)
-        if output is Format.JSON:
-            for fleet in looks:
-                say_json(fleet)
-            return
-        with live_screen() as show:
-            for fleet in looks:
-                show(screen(fleet, Frame(_title(fleet), width=show.width, height=show.height)))
+    # Ctrl-C is how a watch ends, so it is no failure.
+    with admin_client() as client, contextlib.suppress(KeyboardInterrupt):
+        _watch(_looks(client.fleet, 0.0 if once else every), output)
+
+
+def _watch(looks: Iterator[Mapping[str, Any]], output: Format) -> None:
+    if output is Format.JSON:
+        for fleet in looks:
+            say_json(fleet)
+        return
+    with live_screen() as show:
+        for fleet in looks:
+            show(screen(fleet, Frame(_title(fleet), width=show.width, height=show.height)))
 
 
 def _looks(look: Any, every_seconds: float) -> Iterator[Mapping[str, Any]]:
