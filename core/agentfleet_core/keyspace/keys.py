@@ -1,8 +1,8 @@
 """Every Redis key, in one place. Keys that one script touches share a hash tag.
 
 `{p:<install>/<namespace>/<pool>}` a pool, `{b:<install>/<namespace>/<tenant>}` a tenant's money and
-idempotency, `{f:<install>/<namespace>}` the fleet's config and switches. A script that finds keys while it runs
-builds them from the tag it was given, as the properties here do.
+idempotency, `{f:<install>/<namespace>}` the fleet's config and switches. A script that finds keys while it
+runs builds them from the tag it was given, as the properties here do.
 """
 
 from dataclasses import dataclass
@@ -122,11 +122,6 @@ class PoolKeys:
         return f"{self.tag}:vt"
 
     @property
-    def heads(self) -> str:
-        """Sorted set: tenants with waiting tasks, by the time since which the oldest waits."""
-        return f"{self.tag}:heads"
-
-    @property
     def waiting(self) -> str:
         """Hash: tenant to its waiting tasks."""
         return f"{self.tag}:waiting"
@@ -183,5 +178,5 @@ class PoolKeys:
         return f"{self.tag}:d:{tenant}"
 
     def stream(self, tenant: str, lane: str) -> str:
-        """Stream of a tenant's lane; one consumer group, `pool`."""
+        """Stream of a tenant's lane: its waiting tasks, oldest first."""
         return f"{self.tag}:q:{tenant}:{lane}"

@@ -1,10 +1,11 @@
 """A pool's queue on Redis streams: the adapter behind `ports.Queue`.
 
 Each operation is one script beside this module, safe to send twice. What a task is stands in its hash; the
-streams hold ids alone, one stream per tenant, priority, type and revision, read in weighted fair share by the
-claim. The type is part of it so that a cap on a type holds back that type's tasks and no others. All workers
-read as one consumer: who holds a task, and until when, is in the task's own record (attempt, worker, lease),
-so no consumer is left behind by a worker that died.
+streams hold the ids of waiting tasks alone, one stream per tenant, priority, type and revision, read in
+weighted fair share by the claim. The type is part of it so that a cap on a type holds back that type's tasks
+and no others. There is no consumer group: who holds a task, and until when, stands in the task's own record
+and in the leases, and a second account of it would cost time and could disagree
+(docs/decisions/20261124-leases-are-records.md).
 """
 
 import itertools

@@ -12,7 +12,7 @@ finish(id, at[8], at[9], at[2] or 0, 'cancelled', 'r', ARGV[5])
 if state == 'queued' then
   leave_queue(id, tenant, lane_of(at[4], k), at[3])
 elseif state == 'running' then
-  leave_running(id, tenant, kind, at[6], lane_of(at[4], k), at[3])
+  leave_running(id, tenant, kind, at[6])
 else
   leave_parked(id, tenant)
 end

@@ -51,17 +51,20 @@ local function repeated(answer)
   end
 end
 
--- Returns what the start charges to the tenant, or nil for a task that cannot start.
+-- Returns what the start charges to the tenant; nil for a tombstone and for a task that has expired.
 local function start(entry, id, tenant, kind)
   local key = task_prefix .. id
   local at = call('HMGET', key, 's', 'n', 'k', 'e', 'a', 'f', 'st', 'pk', 'pa', 'si', 'v', 'fw')
-  if at[1] ~= 'queued' or at[2] ~= entry then return nil, false end
+  if at[1] ~= 'queued' or at[2] ~= entry then
+    add(totals, 'tombstones', -1)
+    return nil
+  end
   local admitted, expires, expected = constants(at[3])
   unqueued[#unqueued + 1] = id
   add(waiting_by, tenant, -1)
   if now >= expires then
     expired(id)
-    return nil, false
+    return nil
   end
   local attempt, started, parked_ms = (at[5] or 0) + 1, at[7] or now, tonumber(at[8] or 0)
   if at[9] then
@@ -79,8 +82,10 @@ local function start(entry, id, tenant, kind)
   add(totals, 'started', 1)
   add(totals, 'wait_ms', now - (at[10] or admitted))
   present(id, attempt, at[6] or 0, admitted, started, parked_ms, at[4])
-  return math.max(expected, BASE_CHARGE), true
+  return math.max(expected, BASE_CHARGE)
 end
+
+local has_tombstones = tonumber(call('HGET', counters, 'tombstones') or 0) > 0
 
 local type_room = {}
 local function room_of_type(kind, most)
@@ -105,6 +110,28 @@ local function best_lane(lanes, most_of_type)
   return best, others
 end
 
+-- Starts up to `most` tasks from the lane's head on; returns how many, what they charge, and the new head or nil.
+local function read(tenant, best, head, most)
+  local stream = stream_prefix .. tenant .. ':' .. best.lane
+  local entries, taken, charged, gone = call('XRANGE', stream, head, '+', 'COUNT', most + 1), 0, 0, {}
+  for i = 1, math.min(most, #entries) do
+    local entry = entries[i]
+    gone[i] = entry[1]
+    local charge = start(entry[1], entry[2][2], tenant, best.kind)
+    if charge then taken, charged = taken + 1, charged + charge end
+  end
+  local following = entries[most + 1]
+  if not following then
+    call('DEL', stream)
+    call('HDEL', lanes_prefix .. tenant, best.lane)
+    return taken, charged, nil
+  end
+  for from = 1, #gone, 1000 do call('XDEL', stream, unpack(gone, from, math.min(from + 999, #gone))) end
+  if has_tombstones then return taken, charged, advance(tenant, best.lane, gone[#gone]) or nil end
+  call('HSET', lanes_prefix .. tenant, best.lane, following[1])
+  return taken, charged, following[1]
+end
+
 -- Starts up to `count` tasks of the tenant; returns how many and what they charge.
 local function take(tenant, count, most_of_type)
   local lanes, flat = {}, call('HGETALL', lanes_prefix .. tenant)
@@ -113,22 +140,11 @@ local function take(tenant, count, most_of_type)
   while taken < count do
     local best, others = best_lane(lanes, most_of_type)
     if not best then break end
-    local stream = stream_prefix .. tenant .. ':' .. best.lane
     local most = others == 0 and math.min(count - taken, room_of_type(best.kind, most_of_type)) or 1
-    local got = call('XREADGROUP', 'GROUP', GROUP, GROUP, 'COUNT', most, 'STREAMS', stream, '>')
-    local entries = got and got[1][2] or {}
-    local last = lanes[best.lane]
-    for _, entry in ipairs(entries) do
-      last = entry[1]
-      local charge, running = start(last, entry[2][2], tenant, best.kind)
-      if running then
-        taken, charged = taken + 1, charged + charge
-        if type_room[best.kind] then type_room[best.kind] = type_room[best.kind] - 1 end
-      else
-        acknowledge(stream, last)
-      end
-    end
-    lanes[best.lane] = advance(tenant, best.lane, last) or nil
+    local found, charge, head = read(tenant, best, lanes[best.lane], most)
+    taken, charged = taken + found, charged + charge
+    if type_room[best.kind] then type_room[best.kind] = type_room[best.kind] - found end
+    lanes[best.lane] = head
   end
   return taken, charged
 end
@@ -215,7 +231,7 @@ elseif call('SISMEMBER', tag .. ':draining', worker) == 0 then
   tend(50)
   flush_leases()
   flush_waiting()
-  waiting_by, touched = {}, {}
+  has_tombstones = has_tombstones or (totals.tombstones or 0) > 0
   call('ZREMRANGEBYSCORE', tag .. ':blocked', '-inf', now)
   local rules = call('HMGET', tag .. ':policy', 'version', 'tenant', 'type')
   local policy = {set = rules[1], tenant = tonumber(rules[2] or nil), kind = tonumber(rules[3] or nil)}

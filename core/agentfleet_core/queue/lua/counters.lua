@@ -26,14 +26,11 @@ for i = 1, math.min(20, #blocked_by) do
   largest[#largest + 1] = blocked_by[i][2]
 end
 
-local oldest, from = 0, 0
-while oldest == 0 do
-  local page = call('ZRANGE', heads, from, from + 31, 'WITHSCORES')
-  if #page == 0 then break end
-  for i = 1, #page, 2 do
-    if oldest == 0 and not is_blocked[page[i]] then oldest = tonumber(page[i + 1]) end
+local oldest = 0
+for _, tenant in ipairs(call('ZRANGE', share, 0, -1)) do
+  if not is_blocked[tenant] then
+    for _, entry in ipairs(call('HVALS', lanes_prefix .. tenant)) do oldest = soonest(oldest, entry_ms(entry)) end
   end
-  from = from + 32
 end
 
 local due = call('ZCOUNT', parked, '-inf', now)

@@ -1,13 +1,12 @@
 -- The words that a pool's scripts share. Every key is built from the tag KEYS[1], so one slot holds them all.
 -- ARGV[1] the signals' channel, ARGV[2] the pool's name, ARGV[3] seconds that an ended task is kept.
 -- Invariant: a live task is in exactly one of expiry (queued), parked and leases (running); a lane is in its
--- tenant's hash exactly while a live task waits in it, with the stream id of the first one.
+-- tenant's hash, and has a stream, exactly while a task waits in it; the hash names the stream id of the first one.
 local tag, channel, pool, retention = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local GROUP = 'pool'
 local AGEING_MS = 10000  -- one point of priority is worth this much waiting
 local RESUMED = 100      -- points that a task which has started before is ahead of the others
 local LOST_FREE = 10     -- lost leases that do not count against max_attempts
@@ -18,12 +17,11 @@ local BASE_CHARGE = 1000 -- nano-USD of virtual time that each start costs, so t
 local EVENTS_KEPT = 200
 
 local expiry, parked, leases = tag .. ':expiry', tag .. ':parked', tag .. ':leases'
-local share, heads, counters = tag .. ':share', tag .. ':heads', tag .. ':counters'
+local share, counters = tag .. ':share', tag .. ':counters'
 local task_prefix = tag .. ':t:'
 local lanes_prefix, deferred_prefix, stream_prefix = tag .. ':l:', tag .. ':d:', tag .. ':q:'
 
-local waiting_by, running_by, totals, touched = {}, {}, {}, {}
-local acked, ack_order = {}, {}
+local waiting_by, running_by, totals = {}, {}, {}
 local unleased, changed, arrived = {}, false, 0
 
 local function add(into, name, n)
@@ -49,9 +47,7 @@ local function enqueue(id, tenant, priority, kind, revision, expires)
   local lane = priority .. ':' .. kind .. ':' .. revision
   local stream = stream_prefix .. tenant .. ':' .. lane
   local entry = call('XADD', stream, '*', 't', id)
-  if call('HSETNX', lanes_prefix .. tenant, lane, entry) == 1 then
-    redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0')
-  end
+  call('HSETNX', lanes_prefix .. tenant, lane, entry)
   call('ZADD', expiry, expires, id)
   add(waiting_by, tenant, 1)
   arrived, changed = arrived + 1, true
@@ -62,61 +58,46 @@ local function entry_ms(entry)
   return tonumber(string.match(entry, '^%d+'))
 end
 
-local function acknowledge(stream, entry)
-  local entries = acked[stream]
-  if not entries then
-    entries = {}
-    acked[stream] = entries
-    ack_order[#ack_order + 1] = stream
-  end
-  entries[#entries + 1] = entry
-end
-
-local function alive(entry, id)
-  local at = call('HMGET', task_prefix .. id, 's', 'n')
-  return at[1] == 'queued' and at[2] == entry
-end
-
--- Names the lane's first live task after `entry`; tombstones on the way are read off. False: nothing waits.
+-- The lane's first task is now the first live one after `entry`; tombstones on the way go. False: nothing waits.
 local function advance(tenant, lane, entry)
   local stream = stream_prefix .. tenant .. ':' .. lane
-  touched[tenant] = true
   while true do
-    local next_entries = call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)
-    if not next_entries[1] then
+    local head = call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)[1]
+    if not head then
       call('HDEL', lanes_prefix .. tenant, lane)
+      call('DEL', stream)
       return false
     end
-    local head = next_entries[1]
-    if alive(head[1], head[2][2]) then
+    local at = call('HMGET', task_prefix .. head[2][2], 's', 'n')
+    if at[1] == 'queued' and at[2] == head[1] then
       call('HSET', lanes_prefix .. tenant, lane, head[1])
       return head[1]
     end
-    call('XREADGROUP', 'GROUP', GROUP, GROUP, 'COUNT', 1, 'STREAMS', stream, '>')
     entry = head[1]
-    acknowledge(stream, entry)
+    call('XDEL', stream, entry)
+    add(totals, 'tombstones', -1)
   end
 end
 
--- A queued task leaves its stream by a tombstone: its record no longer names the entry. At the head it goes at once.
+-- A queued task leaves its stream: at once at the head, else its entry stays as a tombstone, which is what an entry
+-- is that its task's record does not name as queued.
 local function leave_queue(id, tenant, lane, entry)
   call('ZREM', expiry, id)
   add(waiting_by, tenant, -1)
   changed = true
   if call('HGET', lanes_prefix .. tenant, lane) == entry then
-    local stream = stream_prefix .. tenant .. ':' .. lane
-    call('XREADGROUP', 'GROUP', GROUP, GROUP, 'COUNT', 1, 'STREAMS', stream, '>')
-    acknowledge(stream, entry)
+    call('XDEL', stream_prefix .. tenant .. ':' .. lane, entry)
     advance(tenant, lane, entry)
+  else
+    add(totals, 'tombstones', 1)
   end
 end
 
-local function leave_running(id, tenant, kind, worker, lane, entry)
+local function leave_running(id, tenant, kind, worker)
   unleased[#unleased + 1] = id
   add(running_by, 't:' .. tenant, -1)
   add(running_by, 'y:' .. kind, -1)
   add(running_by, 'w:' .. worker, -1)
-  acknowledge(stream_prefix .. tenant .. ':' .. lane, entry)
   changed = true
 end
 
@@ -189,17 +170,17 @@ end
 
 -- A lease that ended: the attempt failed with its worker. The task goes on elsewhere, or ends dead.
 local function lost(id, ended_at)
-  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'n', 'q', 'f', 'l', 'w', 'x', 'v', 'fw')
-  local k, attempt, worker = at[1], at[2], at[7]
+  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'f', 'l', 'w', 'x', 'v', 'fw')
+  local k, attempt, worker = at[1], at[2], at[5]
   local _, expires, _, most, tenant, kind = constants(k)
-  local failures, losses = (at[5] or 0) + 1, (at[6] or 0) + 1
+  local failures, losses = (at[3] or 0) + 1, (at[4] or 0) + 1
   local err = problem('worker-lost', 'Worker lost', 500,
     'Attempt ' .. attempt .. ' ended with its worker ' .. worker .. ', which no longer renewed its lease.')
-  local errors = with_error(at[8], err)
-  leave_running(id, tenant, kind, worker, lane_of(at[4], k), at[3])
+  local errors = with_error(at[6], err)
+  leave_running(id, tenant, kind, worker)
   call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors)
   if failures - math.min(losses, LOST_FREE) >= most then
-    finish(id, at[9], at[10], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
+    finish(id, at[7], at[8], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
   elseif now >= expires then
     expired(id)
   else
@@ -234,20 +215,7 @@ local function leave_share(tenant)
   local virtual_time = call('ZSCORE', share, tenant)
   if virtual_time then call('HSET', tag .. ':vt', tenant, virtual_time) end
   call('ZREM', share, tenant)
-  call('ZREM', heads, tenant)
   call('HDEL', tag .. ':waiting', tenant)
-end
-
-local function flush_acks()
-  for _, stream in ipairs(ack_order) do
-    local entries = acked[stream]
-    for from = 1, #entries, 1000 do
-      local to = math.min(from + 999, #entries)
-      call('XACK', stream, GROUP, unpack(entries, from, to))
-      call('XDEL', stream, unpack(entries, from, to))
-    end
-    if call('XLEN', stream) == 0 then call('DEL', stream) end
-  end
 end
 
 local function flush_leases()
@@ -259,20 +227,16 @@ end
 
 local function flush_waiting()
   for tenant, n in pairs(waiting_by) do
-    touched[tenant] = true
-    if n ~= 0 then call('HINCRBY', tag .. ':waiting', tenant, n) end
-  end
-  for tenant in pairs(touched) do
-    local entries = call('HVALS', lanes_prefix .. tenant)
-    if #entries == 0 then
-      leave_share(tenant)
-    else
-      local oldest = entry_ms(entries[1])
-      for i = 2, #entries do oldest = math.min(oldest, entry_ms(entries[i])) end
-      call('ZADD', heads, oldest, tenant)
-      join_share(tenant)
+    if n ~= 0 then
+      local left = call('HINCRBY', tag .. ':waiting', tenant, n)
+      if left == 0 then
+        leave_share(tenant)
+      elseif n > 0 then
+        join_share(tenant)
+      end
     end
   end
+  waiting_by = {}
 end
 
 local function signal(at_once)
@@ -291,7 +255,6 @@ end
 -- Writes what the script gathered. `was_idle`: before it, nothing waited or ran, so the signal goes out at once.
 local function flush(was_idle)
   flush_leases()
-  flush_acks()
   flush_waiting()
   for name, n in pairs(running_by) do
     if n ~= 0 and call('HINCRBY', tag .. ':running', name, n) == 0 then call('HDEL', tag .. ':running', name) end
