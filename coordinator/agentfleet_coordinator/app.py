@@ -4,13 +4,15 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
 from agentfleet_coordinator import problems
-from agentfleet_coordinator.edge import Metered
+from agentfleet_coordinator.edge import Metered, ShortCut
 from agentfleet_coordinator.routes import events, fleet, health, pause, tasks
 from agentfleet_coordinator.schemas import BatchItemIn, Problem
 from agentfleet_coordinator.services import Services
 
+NOUNS = (tasks, events, fleet, pause, health)
 DESCRIPTION = """Submit tasks to a fleet of LLM agents, follow them, and see why things are as they are.
 
 Errors are `application/problem+json` (RFC 9457): `detail` says what to change, `field` where."""
@@ -27,12 +29,17 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    for noun in (tasks, events, fleet, pause, health):
+    for noun in NOUNS:
         app.include_router(noun.router)
     problems.install(app)
-    app.add_middleware(Metered)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
+
+
+def create_asgi(services: Services) -> ASGIApp:
+    """The app with its edge around it: what a server serves."""
+    app = create_app(services)
+    return Metered(ShortCut(app, [route for noun in NOUNS for route in noun.router.routes]))
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
