@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from agentfleet_core.autoscaler.ports import PoolObservation
+from agentfleet_core.autoscaler.record import arrivals_per_minute
+from agentfleet_core.planner.snapshot import PoolSnapshot
 from agentfleet_core.queue.envelope import WorkerRecord
 from agentfleet_operator.rollout import PoolRollout, RevisionView, WorkerState
 from agentfleet_operator.views import DeploymentView, PodView
@@ -39,6 +41,18 @@ def observation(
         unready_workers=frozenset(pod.name for pod in pods if not pod.ready),
         live_workers=frozenset(pod.name for pod in pods),
     )
+
+
+def told_alike(one: PoolSnapshot, other: PoolSnapshot) -> bool:
+    """Whether a status would say the same of both: an idle fleet is planned again and again for nothing."""
+    return _told(one) == _told(other)
+
+
+def _told(pool: PoolSnapshot) -> tuple[object, ...]:
+    counts = (pool.waiting, pool.due, pool.running, pool.parked, pool.blocked, pool.blocked_tenants)
+    means = (arrivals_per_minute(pool), pool.service_seconds, pool.spend_per_hour)
+    oldest = round(pool.now_seconds - pool.oldest_wait_seconds) if pool.oldest_wait_seconds > 0 else None
+    return (pool.known, pool.ready, pool.paused_by, oldest, *counts, *means)
 
 
 def rollout_of(

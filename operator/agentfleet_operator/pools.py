@@ -23,7 +23,7 @@ from agentfleet_operator.apply import Writer
 from agentfleet_operator.draining import DeletedPool, drain_step
 from agentfleet_operator.drift import first_difference
 from agentfleet_operator.kube import Json
-from agentfleet_operator.observe import contested, observation, rollout_of, workers_of
+from agentfleet_operator.observe import contested, observation, rollout_of, told_alike, workers_of
 from agentfleet_operator.resources import PoolRevision, SecretKey, WorkerDefaults, deployment, provider_keys
 from agentfleet_operator.rollout import Step, next_step
 from agentfleet_operator.state import FleetState
@@ -120,8 +120,10 @@ class Pools:
 
     def planned(self, snapshot: PoolSnapshot, plan: PoolPlan) -> None:
         memory = self.memory(snapshot.name)
+        told = memory.plan == plan and memory.snapshot is not None and told_alike(memory.snapshot, snapshot)
         memory.snapshot, memory.plan = snapshot, plan
-        self._changed(snapshot.name)
+        if not told:
+            self._changed(snapshot.name)
 
     def blocked_tasks(self) -> Counter[str]:
         """Tenant to its tasks, of all pools, that wait because no budget admits them; as last read."""
