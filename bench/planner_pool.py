@@ -1,4 +1,4 @@
-"""The real planner on a simulated pool: the loop's own state and history, one look a second and one at each signal."""
+"""The real planner on a simulated pool, with the loop's own state and history; it looks once a second."""
 
 from dataclasses import dataclass, field
 

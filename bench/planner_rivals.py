@@ -1,9 +1,10 @@
 """KEDA's and HPA's documented rules, in simulated time: a target per replica, no promise.
 
-KEDA asks its scaler each `pollingInterval` and switches between 0 and 1 by itself (`cooldownPeriod` after the last
-activity); from 1 on an HPA decides each sync period from the metric's value then (autoscaling/v2, `behavior` at its
-defaults: up without a window by the larger of 100 % and 4 pods in 15 s; down to the highest number recommended in
-300 s; tolerance 0.1). The metric is what waits and runs: a queue's lag and its pending entries added.
+KEDA asks its scaler each `pollingInterval` and switches between 0 and 1 by itself (`cooldownPeriod` after the
+last activity); from 1 on an HPA decides each sync period from the metric's value then (autoscaling/v2,
+`behavior` at its defaults: up without a window by the larger of 100 % and 4 pods in 15 s; down to the highest
+number recommended in 300 s; tolerance 0.1). The metric is what waits and runs: a queue's lag and its pending
+entries added.
 """
 
 import math

@@ -1,8 +1,9 @@
 """One loop over all pools: read what changed in one round trip, plan, have it carried out.
 
 A signal wakes it at once; a pool with work or workers is looked at each second; one without costs nothing
-until its signal, but for a slow re-read of everything, since a signal may be lost. What decides is the planner;
-here is only the order of things. One pool's trouble never stops another's: its plan is retried, backed off.
+until its signal, but for a slow re-read of everything, since a signal may be lost. What decides is the
+planner; here is only the order of things. One pool's trouble never stops another's: its plan is retried,
+backed off.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the loop remembers of one pool between two plans, and the snapshot it makes of it. No I/O, no clock."""
+"""What the loop remembers of one pool between two plans, and the snapshot it makes of that. No I/O."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class StartTimes:
 @dataclass(slots=True)
 class PoolState:
     name: str
-    history: PoolHistory = PoolHistory()
+    history: PoolHistory = field(default_factory=PoolHistory)
     known: bool = False
     read_at_seconds: float = 0.0
     """Monotonic time of the last good reading."""

@@ -1,4 +1,4 @@
-"""PURE. What the promise needs, before any bound: one note, whose number is workers, whose text says from what."""
+"""PURE. What the promise needs, before any bound: one note, in workers, whose text says from what."""
 
 from agentfleet_core.planner.memory import Memory
 from agentfleet_core.planner.policies import workers_for

@@ -1,4 +1,4 @@
-"""PURE. A plan as the text that `agentfleet why pool/NAME` prints: the chain of numbers, each with its reason."""
+"""PURE. A plan as the text of `agentfleet why pool/NAME`: the chain of numbers, each with its reason."""
 
 import textwrap
 

@@ -1,17 +1,20 @@
-"""PURE. What the planner carries from one plan to the next of a pool: the replay, and how the promise was kept.
+"""PURE. What the planner carries from one plan of a pool to the next: the replay, and how promises were kept.
 
-A plan hands it back as `PoolPlan.memory`; the next snapshot brings it. It is opaque to everyone else and may be lost
+A plan hands it back as `PoolPlan.memory`; the next snapshot brings it. It is opaque to everyone else and may
+be lost
 (an operator restarts): then the planner begins with the promise itself as its aim.
 """
 
 import math
 from dataclasses import dataclass, replace
 
-from agentfleet_core.planner.replay import SKIP_STEPS, Replay, fresh_replay, skip, step
+from agentfleet_core.planner.replay import LONGEST_SERVICE_STEPS, Replay, fresh_replay, skip, step
 from agentfleet_core.planner.snapshot import Bucket, PoolSnapshot
 
-GAIN = 2.0
-"""How far the aim moves, in log odds, when for `RECORD_SECONDS` twice as many tasks start late as the promise allows."""
+GAIN = 3.0
+"""How far the aim moves, in log odds, in `RECORD_SECONDS` with twice the late starts that are allowed."""
+ALLOWED_SHARE = 0.9
+"""The part of the late starts allowed that the aim is steered to: a promise is kept from the safe side."""
 RECORD_SECONDS = 900.0
 LOWEST_ODDS, HIGHEST_ODDS = -5.0, 7.0
 """Log odds between which the aim stays: 0.7 % and 99.9 %."""
@@ -49,7 +52,7 @@ def remember(pool: PoolSnapshot, service_seconds: float) -> Memory:
     """The memory with all closed buckets of the history taken in."""
     memory = pool.memory if isinstance(pool.memory, Memory) else None
     if memory is None or not _fits(memory, pool, service_seconds):
-        memory = _fresh(pool, service_seconds, memory)
+        memory = _fresh(pool, service_seconds)
     grain = memory.replay.grain
     buckets = [
         bucket
@@ -76,8 +79,8 @@ def _take(memory: Memory, buckets: list[Bucket], service_seconds: float, end: fl
     record, judged, late = _judge(memory.record, arrivals, started, memory.replay)
     odds = memory.odds
     if judged > 0 and record.rate > 0:
-        allowed = 1 - memory.promise
-        weight = GAIN * memory.replay.grain / (RECORD_SECONDS * allowed * record.rate)
+        allowed = ALLOWED_SHARE * (1 - memory.promise)
+        weight = GAIN * memory.replay.grain / (RECORD_SECONDS * (1 - memory.promise) * record.rate)
         odds = min(HIGHEST_ODDS, max(LOWEST_ODDS, odds + weight * (late - allowed * judged)))
     replay = step(memory.replay, arrivals, service_seconds, end)
     return replace(memory, replay=replay, record=record, odds=odds, until_seconds=end)
@@ -122,12 +125,12 @@ def _fits(memory: Memory, pool: PoolSnapshot, service_seconds: float) -> bool:
         replay.concurrency == pool.spec.concurrency
         and replay.target_seconds == scaling.target_wait_seconds
         and replay.workers[-1] == scaling.max_replicas
-        and service_seconds / replay.grain < 32
+        and service_seconds / replay.grain <= LONGEST_SERVICE_STEPS
         and memory.promise == scaling.target_percent / 100
     )
 
 
-def _fresh(pool: PoolSnapshot, service_seconds: float, former: Memory | None) -> Memory:
+def _fresh(pool: PoolSnapshot, service_seconds: float) -> Memory:
     scaling = pool.spec.scaling
     promise = scaling.target_percent / 100
     replay = fresh_replay(
@@ -139,6 +142,3 @@ def _fresh(pool: PoolSnapshot, service_seconds: float, former: Memory | None) ->
     start = pool.history[0].start_seconds if pool.history else pool.now_seconds
     odds = math.log(promise / (1 - promise))
     return Memory(replay, ServiceRecord(), odds, start, promise)
-
-
-__all__ = ["SKIP_STEPS", "Memory", "ServiceRecord", "remember"]

@@ -2,21 +2,12 @@
 
 from agentfleet_core.planner.demand import demand
 from agentfleet_core.planner.memory import Memory, remember
-from agentfleet_core.planner.policies import BOUNDS, HOLDS, OVERRIDES, follow
+from agentfleet_core.planner.policies import BOUNDS, HOLDS, OVERRIDES, SAFETY, follow
 from agentfleet_core.planner.reasons import LIMITS, Reason
-from agentfleet_core.planner.shrink import shrink
+from agentfleet_core.planner.shrink import Shrink, shrink
 from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
 from agentfleet_core.planner.wording import count
 from agentfleet_core.planner.work import has_work
-
-FORBID_SHRINKING = frozenset(
-    {
-        Reason.UNKNOWN_DATA,
-        Reason.ROLLOUT_IN_PROGRESS,
-        Reason.UNREADY_WORKER_BUSY,
-        Reason.REPLICAS_CONTESTED,
-    }
-)
 
 ACTIVE_CHECK_SECONDS = 1.0
 """How often a pool with work or workers is looked at when no signal comes."""
@@ -25,9 +16,12 @@ ACTIVE_CHECK_SECONDS = 1.0
 def plan(pool: PoolSnapshot) -> PoolPlan:
     memory = pool.memory if pool.service_seconds is None else remember(pool, pool.service_seconds)
     recommended, notes = _recommend(pool, memory if isinstance(memory, Memory) else None)
-    wanted, holds = (recommended, ()) if _overridden(notes) else follow(HOLDS, pool, recommended)
+    wanted, holds = follow(SAFETY if _overridden(notes) else HOLDS, pool, recommended)
     notes += holds
-    going = shrink(pool, wanted, may_shrink=not any(note.reason in FORBID_SHRINKING for note in notes))
+    if pool.contested:
+        going = Shrink(pool.replicas, (), (), 0)
+    else:
+        going = shrink(pool, wanted, may_shrink=not any(rule(pool, -1) for rule in SAFETY))
     if going.finishing and going.replicas > wanted:
         text = f"{count(going.finishing, 'worker')} claims nothing more and goes once what it holds has ended"
         notes += (Note(Reason.DRAINING, going.replicas, text),)
@@ -89,12 +83,8 @@ def _not_counted(pool: PoolSnapshot) -> tuple[Note, ...]:
 
 def _next_check(pool: PoolSnapshot, replicas: int) -> float | None:
     """Nothing changes by itself in a pool without work, workers, or a task with a time of its own."""
-    if (
-        has_work(pool)
-        or pool.workers
-        or replicas > pool.spec.scaling.min_replicas
-        or replicas != pool.replicas
-    ):
+    moving = replicas != pool.replicas or any(worker.draining for worker in pool.workers)
+    if has_work(pool) or moving or replicas > pool.spec.scaling.min_replicas:
         return ACTIVE_CHECK_SECONDS
     if pool.next_due_in_seconds is None:
         return None

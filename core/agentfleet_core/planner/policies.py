@@ -137,13 +137,16 @@ def unready_worker_busy(pool: PoolSnapshot, number: int) -> Note | None:
     )
 
 
-OVERRIDES: tuple[Rule, ...] = (pinned, contested, paused)
+OVERRIDES: tuple[Rule, ...] = (contested, pinned, paused)
 """The first that speaks decides the number alone."""
 
 BOUNDS: tuple[Rule, ...] = (due_soon, max_replicas, spend_per_hour, min_replicas, idle_to_zero)
 """From what the promise needs to what is recommended."""
 
-HOLDS: tuple[Rule, ...] = (stabilization, unknown_data, rollout_in_progress, unready_worker_busy)
+SAFETY: tuple[Rule, ...] = (unknown_data, rollout_in_progress, unready_worker_busy)
+"""While one of these speaks nothing shrinks, not even to a pin."""
+
+HOLDS: tuple[Rule, ...] = (stabilization, *SAFETY)
 """From what is recommended to what is asked for: these only hold a number that would fall."""
 
 

@@ -1,19 +1,19 @@
 """PURE. The recent past, replayed at each number of workers: what would have kept the promise, and what for.
 
-Bursts that come out of nothing cannot be met by a worker that takes longer to start than a task may wait. What
-pays is to keep what the bursts of the last minutes needed. How much that is, a replay says: the arrivals that were
-seen go through one simulated queue per candidate number, each with that many workers always there, and each queue
-counts who would have started late. The counts fade with `MEMORY_SECONDS`, so the answer is a weighted quantile of
-the recent past; and nothing is held beyond what some moment of the last `HOLD_SECONDS` needed, so that it is let
-go when bursts stop coming.
+Bursts that come out of nothing cannot be met by a worker that takes longer to start than a task may wait.
+What pays is to keep what the bursts of the last minutes needed. How much that is, a replay says: the
+arrivals that were seen go through one simulated queue per candidate number, each with that many workers
+always there, and each queue counts who would have started late. The counts fade with `MEMORY_SECONDS`, so
+the answer is a weighted quantile of the recent past; and nothing is held beyond what some moment of the last
+`HOLD_SECONDS` needed, so that it is let go when bursts stop coming.
 
-The simulated queues serve every task in the mean service time, in steps of `grain` seconds. That is a model, and
-the promise is about the real queue: `aim` is what the replay is asked for, moved by what really started late
+The simulated queues serve every task in the mean service time, in steps of `grain` seconds. That is a model,
+and the promise is about the real queue: `aim` is what the replay is asked for, moved by what really started
+late
 (`ServiceRecord`), up when promises are broken and down when they are kept with room to spare.
 """
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 MEMORY_SECONDS = 900.0
@@ -21,8 +21,6 @@ HOLD_SECONDS = 300.0
 STEPS_PER_SERVICE = 8
 STEPS_PER_TARGET = 32
 LONGEST_SERVICE_STEPS = 32
-SKIP_STEPS = 64
-"""After so many steps without an arrival every simulated queue counts as empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +52,25 @@ def fresh_replay(
 
 def step(replay: Replay, arrivals: int, service_seconds: float, end_seconds: float) -> Replay:
     """One grain of time, in which so many tasks arrived."""
-    service = service_seconds / replay.grain
-    before, back = replay.started[-1], _ago(replay.started, service)
-    room = replay.target_seconds / service_seconds
-    reach = room + HELP_SERVICE_TIMES
-    waiting, started, late = [], [], []
-    need = 0
+    service, target = service_seconds / replay.grain, replay.target_seconds / replay.grain
+    sums, back = replay.started[-1], _ago(replay.started, service)
+    soon = _ago(replay.started, max(0.0, service - target))
+    waiting, started, late, need = [], [], [], 0
     for index, workers in enumerate(replay.workers):
         slots = workers * replay.concurrency
-        free = slots / service if service < 1 else max(0.0, slots - before[index] + back[index])
+        free = slots / service if service < 1 else max(0.0, slots - sums[index] + back[index])
         queue = replay.waiting[index] + arrivals
         starting = min(queue, free)
         queue -= starting
-        missed = min(float(arrivals), max(0.0, queue - slots * room))
-        if missed > 0:
-            need = index + 1
-        waiting.append(min(queue, slots * reach))
-        started.append(before[index] + starting)
+        # What ends within the target: as many as with ends spread evenly, or those that began early enough.
+        # Real service times lie between the two, so half of each.
+        even = slots * target / service
+        ending = even if target >= service else (even + soon[index] - back[index]) / 2
+        missed = min(float(arrivals), max(0.0, queue - ending))
+        need = index + 1 if missed > 0 else need
+        # No longer than is served in the target and one service time: by then more would have been called.
+        waiting.append(min(queue, even + slots))
+        started.append(sums[index] + starting)
         late.append(missed)
     keep = math.exp(-replay.grain / MEMORY_SECONDS)
     return replace(
@@ -83,14 +83,8 @@ def step(replay: Replay, arrivals: int, service_seconds: float, end_seconds: flo
     )
 
 
-HELP_SERVICE_TIMES = 1.0
-"""A simulated queue grows no longer than its workers serve in the target and so many service times: in a real pool
-
-the waiting tasks would have called for more workers by then."""
-
-
 def skip(replay: Replay, steps: int, end_seconds: float) -> Replay:
-    """So many steps without an arrival, at once."""
+    """So many steps without an arrival, at once; every simulated queue is empty afterwards."""
     keep = math.exp(-replay.grain * steps / MEMORY_SECONDS)
     return replace(
         replay,
@@ -103,7 +97,10 @@ def skip(replay: Replay, steps: int, end_seconds: float) -> Replay:
 
 
 def workers_held(replay: Replay, share: float, now_seconds: float) -> int:
-    """The fewest that would have started `share` of the remembered tasks in time, none that the last minutes spared."""
+    """The fewest that would have started `share` of the remembered tasks in time.
+
+    None of them is more than some moment of the last `HOLD_SECONDS` needed.
+    """
     allowed = (1 - share) * replay.arrivals + 1e-6
     fewest = next((i for i, late in enumerate(replay.late) if late <= allowed), len(replay.workers) - 1)
     since = now_seconds - HOLD_SECONDS
@@ -120,7 +117,7 @@ def _candidates(most: int) -> tuple[int, ...]:
 
 
 def _ago(rows: tuple[tuple[float, ...], ...], steps: float) -> tuple[float, ...]:
-    """The sums of starts so many steps ago, between two rows by their weight; the oldest when that is too far."""
+    """The sums of starts so many steps ago, weighted between two rows; the oldest row when there is none."""
     whole = int(steps)
     newer = rows[-1 - whole] if whole < len(rows) else rows[0]
     older = rows[-2 - whole] if whole + 1 < len(rows) else rows[0]
@@ -131,9 +128,3 @@ def _ago(rows: tuple[tuple[float, ...], ...], steps: float) -> tuple[float, ...]
 def _hold(needed: tuple[tuple[float, int], ...], now: float, index: int) -> tuple[tuple[float, int], ...]:
     kept = [entry for entry in needed if entry[0] > now - HOLD_SECONDS and entry[1] > index]
     return (*kept, (now, index)) if index else tuple(kept)
-
-
-def rounded_up(replay: Replay, workers: int) -> int:
-    """The smallest candidate that is at least `workers`."""
-    index = bisect_left(replay.workers, workers)
-    return replay.workers[min(index, len(replay.workers) - 1)]

@@ -25,7 +25,7 @@ def claiming(pool: PoolSnapshot) -> int:
 
 
 def shrink(pool: PoolSnapshot, wanted: int, *, may_shrink: bool) -> Shrink:
-    """`wanted` is how many workers shall claim; `may_shrink` is false while a rule forbids to lower the number."""
+    """`wanted` is how many workers shall claim; `may_shrink` is false while a rule forbids to lower it."""
     drained = [worker for worker in pool.workers if worker.draining]
     finishing = sum(worker.held > 0 for worker in drained)
     ceiling = max(pool.spec.scaling.max_replicas, pool.replicas, wanted)

@@ -1,4 +1,4 @@
-"""PURE. All that the planner may know, frozen, `now` inside. Times are seconds on one clock; money is nano-USD."""
+"""PURE. All that the planner may know, frozen, `now` inside. Times are seconds, money nano-USD."""
 
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
-    """One pool as observed. `known` is false when Redis could not be read: nothing shrinks on unknown data."""
+    """One pool as observed. `known` is false when Redis could not be read: then nothing shrinks."""
 
     name: str
     spec: AgentPoolSpec
@@ -75,7 +75,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A rule that changed the number: `replicas` is what it left, `reason` a word, `text` a sentence with its figures."""
+    """A rule that changed the number: what it left, its reason's word, and a sentence with its figures."""
 
     reason: str
     replicas: int
@@ -92,7 +92,7 @@ class PoolPlan:
     recommended: int
     """Before stabilisation; goes into the next snapshot's recommendations."""
     limited_by: str
-    """The reason word of the last rule that lowered the number below what the promise needs; empty when none did."""
+    """The last rule that lowered the number below what the promise needs; empty when none did."""
     notes: tuple[Note, ...]
     not_counted: tuple[Note, ...] = ()
     """Work that did not scale the pool, and why."""

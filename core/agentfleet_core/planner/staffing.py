@@ -1,9 +1,9 @@
 """PURE. How many slots keep the promise: a share of tasks starts within the target wait.
 
-With smooth arrivals that is a question of queueing theory. Erlang's C formula gives the chance that a task has
-to wait at all in a queue with Poisson arrivals, exponential service and n servers (A. K. Erlang, 1917; in the
-form of L. Kleinrock, Queueing Systems I, 1975, section 3.5); the wait itself is then exponential with the rate
-at which free capacity drains the queue.
+With smooth arrivals that is a question of queueing theory. Erlang's C formula gives the chance that a task
+has to wait at all in a queue with Poisson arrivals, exponential service and n servers (A. K. Erlang, 1917;
+in the form of L. Kleinrock, Queueing Systems I, 1975, section 3.5); the wait itself is then exponential with
+the rate at which free capacity drains the queue.
 """
 
 import math

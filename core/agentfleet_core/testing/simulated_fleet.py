@@ -1,7 +1,7 @@
 """One pool in simulated time: tasks arrive, wait, run and end; workers start, claim, drain and go.
 
-It answers as the real things do (counters, worker records, an observation), so that the real planner runs on it.
-Everything follows from the tasks and the seed; no clock, no I/O. `advance` moves time, nothing else does.
+It answers as the real things do (counters, worker records, an observation), so that the real planner runs on
+it. Everything follows from the tasks and the seed; no clock, no I/O. `advance` moves time, nothing else does.
 """
 
 import heapq
@@ -87,7 +87,9 @@ class SimulatedFleet:
 
     def next_event(self) -> float | None:
         """When something happens by itself next; None when nothing will."""
-        moments = [worker.ready_seconds for worker in self.workers.values() if worker.ready_seconds > self.now]
+        moments = [
+            worker.ready_seconds for worker in self.workers.values() if worker.ready_seconds > self.now
+        ]
         if self._arrivals:
             moments.append(self._arrivals[0].at_seconds)
         if self._ends:
@@ -121,7 +123,8 @@ class SimulatedFleet:
         surplus = len(self.workers) - replicas
         named = set(victims)
         order = sorted(
-            self.workers.values(), key=lambda w: (w.ready_seconds <= self.now, w.id not in named, -w.asked_seconds)
+            self.workers.values(),
+            key=lambda w: (w.ready_seconds <= self.now, w.id not in named, -w.asked_seconds),
         )
         for worker in order[: max(0, surplus)]:
             self.totals.interrupted += worker.held
