@@ -47,16 +47,17 @@ def fleet(seen: Seen) -> Json:
 def _pool(seen: Seen, name: str) -> Json:
     compiled = seen.config.pools[name]
     plan = seen.plans.get(name)
+    known = plan or {}
     return {
         "name": name,
         "lane": compiled.spec.lane.value,
         "deleting": compiled.deleting,
         "paused": _paused(seen, f"pool/{name}", by_spec=compiled.spec.paused),
         "counters": views.counters(seen.counters[name]),
-        "workers": plan["ready"] if plan else 0,
+        "workers": known.get("ready", 0),
         "min_replicas": compiled.spec.scaling.min_replicas,
         "max_replicas": compiled.spec.scaling.max_replicas,
-        **views.money("spend_per_hour", int(plan["spend_per_hour_nano_usd"]) if plan else 0),
+        **views.money("spend_per_hour", known.get("spend_per_hour_nano_usd", 0)),
         "plan": plan,
     }
 
@@ -108,6 +109,6 @@ def _events(seen: Seen) -> list[Json]:
             "text": event["text"],
         }
         for pool, plan in seen.plans.items()
-        for event in plan["events"]
+        for event in plan.get("events", ())
     ]
     return sorted(found, key=lambda event: str(event["at"]), reverse=True)[:EVENTS]
