@@ -139,7 +139,7 @@ class WorkerContext:
             with within(self._services.deadlines, attempt.spec.timeouts.step_seconds):
                 code = getattr(function, "__code__", None)
                 if (
-                    code is not None and code.co_flags & 0x80
+                    code is not None and code.co_flags & CO_COROUTINE
                 ):  # a coroutine function: the common case, and cheap
                     result = await function(*args, **kwargs)
                 else:

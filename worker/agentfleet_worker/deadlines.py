@@ -24,7 +24,7 @@ class Deadline:
 
 class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._standing: dict[Deadline, None] = {}
         self._ticking = False
 
@@ -33,7 +33,7 @@ class Deadlines:
         self._standing[deadline] = None
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(TICK_SECONDS, self._tick)
+            self.loop.call_later(TICK_SECONDS, self._tick)
         return deadline
 
     def remove(self, deadline: Deadline) -> None:
@@ -43,12 +43,12 @@ class Deadlines:
         return len(self._standing)
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        now = self.loop.time()
         for deadline in [each for each in self._standing if each.at <= now]:
             if self._standing.pop(deadline, self) is None:
                 deadline.expired()
         if self._standing:
-            self._loop.call_later(TICK_SECONDS, self._tick)
+            self.loop.call_later(TICK_SECONDS, self._tick)
         else:
             self._ticking = False
 
@@ -64,7 +64,7 @@ class within:  # noqa: N801 -- reads as a clause: `with within(deadlines, 3.0) a
         self._expired = False
 
     def __enter__(self) -> "within":
-        loop = self._deadlines._loop  # noqa: SLF001 -- one unit with its set
+        loop = self._deadlines.loop
         task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101 -- only coroutines use it
         self._task = task

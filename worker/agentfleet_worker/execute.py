@@ -30,11 +30,12 @@ async def execute(context: WorkerContext, services: Services) -> Ending:
     try:
         if spec.handler is not None:
             function = services.code.function(spec.handler)
+            check_fields(function, context, values)
             code = getattr(function, "__code__", None)
-            if code is not None and code.co_flags & 0x80:
-                result = await _bound(function, context, values)(context, **values)
+            if code is not None and code.co_flags & inspect.CO_COROUTINE:
+                result = await function(context, **values)
             else:
-                result = await call_function(_bound(function, context, values), context, **values)
+                result = await call_function(function, context, **values)
         elif spec.workflow is not None:
             result = await run_workflow(spec.workflow, context, services, values)
         elif spec.agent is not None:
@@ -47,23 +48,26 @@ async def execute(context: WorkerContext, services: Services) -> Ending:
     return succeed(_output(result, spec.output_schema), limitations)
 
 
-_SIGNATURES: dict[Callable[..., Any], inspect.Signature] = {}
+MOST_FITTING = 10_000
+_FITTING: set[tuple[Callable[..., Any], tuple[str, ...]]] = set()
+"""Functions with the fields that they are known to take: binding a signature costs more than a short task."""
 
 
-def _bound(
-    function: Callable[..., Any], context: WorkerContext, values: Mapping[str, Any]
-) -> Callable[..., Any]:
-    """The function, once it is sure that it takes these fields."""
-    signature = _SIGNATURES.get(function)
-    if signature is None:
-        signature = _SIGNATURES[function] = inspect.signature(function)
+def check_fields(function: Callable[..., Any], context: WorkerContext, values: Mapping[str, Any]) -> None:
+    """Raises `AttemptStopped` when the function does not take these fields."""
+    named = (function, tuple(values))
+    if named in _FITTING:
+        return
+    signature = inspect.signature(function)
     try:
         signature.bind(context, **values)
     except TypeError as error:
         name = getattr(function, "__qualname__", repr(function))
         detail = f"{name}{signature} does not take this input: {error}; name its fields, or take **fields"
         raise AttemptStopped(fail(AttemptReason.INPUT_REFUSED, detail, InvalidInput(detail))) from error
-    return function
+    if len(_FITTING) >= MOST_FITTING:
+        _FITTING.clear()
+    _FITTING.add(named)
 
 
 def _output(result: Any, schema: Mapping[str, Any]) -> bytes:

@@ -74,7 +74,7 @@ class ClaimLoop:
             elif self._follower.paused(pool=self._pool) is not None:
                 await self._pause(PAUSED_WAIT_SECONDS)
             else:
-                await self._fill(runner, free)
+                await self._fill(runner, min(free, (self.slots + 1) // 2))
         self._tally.running(len(self.held))
 
     async def _fill(self, runner: Runner, free: int) -> None:

@@ -40,7 +40,8 @@ class Runner:
         attempt = Attempt(claim, spec, claimed_at)
         services = self._services
         attempt.task_deadline = services.deadlines.add(attempt.deadline, lambda: attempt.stop(TIMED_OUT))
-        attempt.task = asyncio.get_running_loop().create_task(self._run(attempt))
+        # Past the loop's task factory, which notes whose work a task is: here the attempt itself knows.
+        attempt.task = asyncio.Task(self._run(attempt), loop=services.deadlines.loop)
         return attempt
 
     async def _run(self, attempt: Attempt) -> None:

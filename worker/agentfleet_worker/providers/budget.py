@@ -154,7 +154,7 @@ def _exhausted(spec: TenantBudgetSpec, refused: Refused) -> Ending:
     limit = next((each for each in spec.limits if each.name == refused.limit), None)
     counts_all = limit is not None and limit.task_type is None and limit.tier is None
     detail = (
-        f"a call that may cost {usd(refused.needed)} does not fit limit {refused.limit} of {spec.tenant}: "
+        f"a call that may cost {usd(refused.needed)} does not fit {spec.tenant}'s limit {refused.limit}: "
         f"{usd(refused.spent)} of {usd(refused.amount)} are spent"
     )
     # 0, of a Total limit that never resets: until the tenant is unblocked.
