@@ -14,6 +14,7 @@ from agentfleet_core.budget.limits import Hold, LimitWindow, Refused, Reserved
 from agentfleet_core.budget.room import Room, Wish
 from agentfleet_core.errors import Paused
 from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.settings import FleetId
 
 DAY = LimitWindow("day", 100, 0, 0)
@@ -148,13 +149,19 @@ async def test_windows_of_a_moment_ago_are_computed_anew(fleet: Fleet) -> None:
     assert isinstance(await fleet.room.reserve(wish, lambda: next(answers)), Reserved)
 
 
-async def test_a_lost_connection_is_made_again_and_rings(fleet: Fleet, redis: RedisServer) -> None:
-    hold = await fleet.hold("open", 100)
-    waiting = fleet.wait_for("next", 60)
-    await fleet.until_refused(2)
-    async with connect(redis.url) as admin:
-        await admin.client_kill_filter(_type="pubsub")
-    async with fleet.bells.of("acme") as bell:
-        await bell.after(bell.rings, LONG)
-    await fleet.other.settle(hold, 0)
-    assert isinstance(await waiting, Reserved)
+@pytest.mark.parametrize("retries", [0, 3])
+async def test_a_lost_connection_is_made_again_and_rings(
+    redis: RedisServer, fleet_id: FleetId, retries: int
+) -> None:
+    async with connect(redis.url, retries=retries) as client, connect(redis.url) as admin:
+        bells = Bells(client, fleet_id)
+        async with bells.of("acme") as bell:
+            await bell.after(0, LONG)
+            before = bell.rings
+            await admin.client_kill_filter(_type="pubsub")
+            await bell.after(before, LONG)
+            again = bell.rings
+            await admin.publish(TenantKeys(fleet_id, "acme").room, "room")
+            await bell.after(again, 5.0)
+            assert bell.rings > again > before
+        await bells.close()

@@ -228,6 +228,14 @@ class TestWorstCaseOfARequest:
         )
         assert hold(body, declared) == 90_000 * 200 + 5_000 * 500 + 4 * 10_000_000
 
+    def test_the_rounds_of_such_tools_may_each_fall_into_the_band_that_is_dearest_for_them(self) -> None:
+        dear_input = {**LONG, "input": "4.00", "output": "0.10", "maxPromptTokens": 10_000}
+        dear_output = {**LONG, "input": "0.10", "output": "9.00"}
+        prices = [{"effectiveFrom": "2026-01-01", "bands": [dear_input, dear_output]}]
+        bounds = {"maxPromptTokens": 50_000, "maxOutputTokens": 2_000}
+        body = request(tools=[{"type": "web_fetch_20260318", "name": "web_fetch"}])
+        assert hold(body, model(prices=prices, serverTools=bounds)) == 50_000 * 4_000 + 2_000 * 9_000
+
     @pytest.mark.parametrize(
         "unbounded",
         [

@@ -117,6 +117,8 @@ def test_a_call_counts_against_each_limit_that_names_its_type_or_tier_or_neither
     now = datetime(2026, 11, 24, tzinfo=UTC)
     names = {window.name for window in limit_windows(spec, task_type="refund", tier="powerful", now=now)}
     assert names == {"day", "dear"}
+    elsewhere = limit_windows(spec, task_type="research", tier="fast", now=now)
+    assert {window.name for window in elsewhere} == {"day", "research"}
     assert {window.name for window in all_windows(spec, now)} == {"day", "research", "dear"}
 
 

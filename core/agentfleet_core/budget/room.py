@@ -69,13 +69,13 @@ class Room:
             limit = _blocked_by(outcome)
             if limit is None:
                 return outcome
-        async with self._bells.of(wish.tenant) as bell, self._in_line(wish, limit) as at_head:
+        async with self._bells.of(wish.tenant) as bell, self._in_line(wish, limit):
             while True:
                 await check()
                 rings = bell.rings
                 outcome = await self._try(wish, windows)
                 left = wish.seconds_left
-                if _blocked_by(outcome) is None or left <= 0 or not at_head:
+                if _blocked_by(outcome) is None or left <= 0:
                     return outcome
                 await bell.after(rings, min(left, RECHECK_SECONDS))
 
@@ -98,8 +98,8 @@ class Room:
         return self._lines.get((wish.tenant, limit))
 
     @contextlib.asynccontextmanager
-    async def _in_line(self, wish: Wish, limit: str) -> AsyncIterator[bool]:
-        """Whether the line's head was reached before time was over."""
+    async def _in_line(self, wish: Wish, limit: str) -> AsyncIterator[None]:
+        """At the line's head, or wherever time was over."""
         line = self._lines.setdefault((wish.tenant, limit), _Line())
         line.length += 1
         at_head = False
@@ -108,7 +108,7 @@ class Room:
                 async with asyncio.timeout(max(0.0, wish.seconds_left)):
                     await line.head.acquire()
                     at_head = True
-            yield at_head
+            yield
         finally:
             if at_head:
                 line.head.release()
