@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
+from inspect import CO_COROUTINE
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
