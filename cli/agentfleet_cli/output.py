@@ -1,12 +1,14 @@
 """How every command speaks: text or JSON on stdout, one clear line for an error on stderr."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
@@ -85,6 +87,18 @@ def one_line_errors() -> Iterator[None]:
 
 def exit_code(error: AgentfleetError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def own_name() -> str:
+    """How whoever reads our hints can call us: `agentfleet`, or its path where no shell would find it."""
+    called = Path(sys.argv[0])
+    found = shutil.which("agentfleet")
+    if called.name != "agentfleet" or (found and Path(found).resolve() == called.resolve()):
+        return "agentfleet"
+    try:
+        return str(called.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(called)
 
 
 def say_error(text: str) -> None:

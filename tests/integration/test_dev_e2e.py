@@ -18,7 +18,7 @@ from agentfleet_cli.main import app
 
 pytestmark = pytest.mark.xdist_group("local")
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "support"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 EXTRA_TYPE = """
 apiVersion: agentfleet.dev/v1alpha1
 kind: TaskType
@@ -37,9 +37,9 @@ async def shout(ctx, text: str) -> dict:
 class Dev:
     """A running `agentfleet dev` on a copy of the example, and the commands of a second terminal."""
 
-    def __init__(self, home: Path, *more: str) -> None:
-        self.folder = home / "support"
-        shutil.copytree(EXAMPLE, self.folder, dirs_exist_ok=True)
+    def __init__(self, home: Path, *more: str, example: str = "support") -> None:
+        self.folder = home / example
+        shutil.copytree(EXAMPLES / example, self.folder, dirs_exist_ok=True)
         state = {"XDG_STATE_HOME": str(home / "state"), "COLUMNS": "80"}
         unset = ("AGENTFLEET_URL", "AGENTFLEET_API_KEY", "AGENTFLEET_ADMIN_KEY", "ANTHROPIC_API_KEY")
         self.environment: dict[str, str | None] = {**state, **dict.fromkeys(unset)}
@@ -204,3 +204,11 @@ def test_with_a_data_folder_tasks_keys_and_spend_outlive_it(tmp_path: Path) -> N
 
 def running_keys(dev: Dev) -> Any:
     return json.loads(Path(dev.ready["context_file"]).read_text())["tenant_keys"]
+
+
+def test_the_smallest_fleet_says_hello(tmp_path: Path) -> None:
+    dev = Dev(tmp_path, example="hello")
+    result = dev.json("submit", "hello", "name=Ada", "city=Oslo", "--wait")
+    assert result["state"] == "succeeded"
+    assert [step["name"] for step in result["steps"] if step["kind"] == "tool"] == ["weather"]
+    assert dev.end(signal.SIGINT) == 0

@@ -110,5 +110,5 @@ def test_the_command_that_is_shown_fits_the_type_of_highest_priority() -> None:
     }
     config = FleetConfig(install="local", namespace="default", task_types=types)
     command = example_command(config)
-    assert command[:4] == ["agentfleet", "submit", "refund-request", "order=A-1001"]
+    assert command[:3] == ["submit", "refund-request", "order=A-1001"]
     assert command[-1] == "--wait"

@@ -16,6 +16,8 @@ from agentfleet_core.errors import Unavailable
 
 PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 10.0
+PROVIDER_PREFIX = "ANTHROPIC_"
+"""Of variables that no child gets: workers find the provider's key where a cluster has it, in a file."""
 
 
 def die_with_parent() -> None:
@@ -28,10 +30,11 @@ async def start(
     command: Sequence[str], environment: Mapping[str, str], log: Path, *, pipes: bool = False
 ) -> asyncio.subprocess.Process:
     """`log` takes its stderr, and its stdout unless `pipes` gives us its stdin and stdout."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(PROVIDER_PREFIX)}
     with log.open("ab") as sink:
         return await asyncio.create_subprocess_exec(
             *command,
-            env={**os.environ, **environment},
+            env={**ours, **environment},
             stdin=asyncio.subprocess.PIPE if pipes else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if pipes else sink,
             stderr=sink,

@@ -7,16 +7,16 @@ from agentfleet_core.fleet.config import FleetConfig
 
 
 def example_command(config: FleetConfig) -> list[str]:
-    """`agentfleet submit TYPE field=value …`, with values that fit the type's input schema."""
+    """`submit TYPE field=value …`, with values that fit the type's input schema."""
     if not config.task_types:
-        return ["agentfleet", "submit", "TYPE", "key=value"]
+        return ["submit", "TYPE", "key=value"]
     name, spec = max(config.task_types.items(), key=lambda item: item[1].priority)
     values = example(spec.input_schema, "order A-1001") if spec.input_schema else {}
     fields = spec.input_schema.get("properties", {})
     for key, value in values.items():
         if isinstance(value, str) and not {"pattern", "enum", "const"} & set(fields.get(key, {})):
             values[key] = "It arrived broken."
-    return ["agentfleet", "submit", name, *(_pair(key, value) for key, value in values.items()), "--wait"]
+    return ["submit", name, *(_pair(key, value) for key, value in values.items()), "--wait"]
 
 
 def _pair(key: str, value: object) -> str:

@@ -17,7 +17,7 @@ from agentfleet_cli.demo.story import Show, play
 from agentfleet_cli.local.fleet import LocalOptions
 from agentfleet_cli.local.manifests import read_manifests
 from agentfleet_cli.local.signals import until_stopped
-from agentfleet_cli.output import Format, OutputOption, say_json, verb
+from agentfleet_cli.output import Format, OutputOption, own_name, say_json, verb
 from agentfleet_cli.terminal import is_terminal, live_screen, own_foreground
 from agentfleet_cli.verbs.dev import simulator_arguments
 from agentfleet_cli.views.fleet import Frame, Json, screen
@@ -27,9 +27,9 @@ from agentfleet_core.errors import NotFound
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "support"
 NEXT = """
 next
-  your own task      agentfleet dev -f examples/support, and in a second terminal
-                     agentfleet submit refund-request order=A-1001 message="It broke." --wait
-  on Kubernetes      kubectl apply -f crds/ -f examples/support/   (README: On Kubernetes)"""
+  submit your own task    {name} dev -f examples/support     and in a second terminal
+    {name} submit refund-request order=A-1001 message=Broken --wait
+  run on Kubernetes       kubectl apply -f crds/ -f examples/support/     (see README)"""
 
 Manifests = Annotated[Path, typer.Option("-f", "--filename", help="the example's folder")]
 Seed = Annotated[int, typer.Option(help="of the simulated provider")]
@@ -92,7 +92,7 @@ def _stage_view(title: str) -> Iterator[Show]:
 
 def _say_report(sitting: Sitting) -> None:
     print("\n".join(report_lines(sitting)))
-    print(NEXT, flush=True)
+    print(NEXT.format(name=own_name()), flush=True)
 
 
 def _say_line(line: str) -> None:

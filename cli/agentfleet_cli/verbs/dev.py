@@ -12,7 +12,7 @@ from agentfleet import running
 from agentfleet_cli.local.example_command import example_command
 from agentfleet_cli.local.fleet import LocalFleet, LocalOptions
 from agentfleet_cli.local.signals import until_stopped
-from agentfleet_cli.output import Format, OutputOption, say_json, verb
+from agentfleet_cli.output import Format, OutputOption, own_name, say_json, verb
 from agentfleet_core.errors import Unavailable
 
 Manifests = Annotated[
@@ -131,8 +131,8 @@ def _banner(fleet: LocalFleet, options: LocalOptions) -> list[str]:
     lines += [
         f"  logs       {fleet.folder}",
         "in another terminal:",
-        f"  {shlex.join(example_command(config))}",
-        "  agentfleet watch",
+        f"  {own_name()} {shlex.join(example_command(config))}",
+        f"  {own_name()} watch",
         "Ctrl-C ends it.",
     ]
     return lines

@@ -1,0 +1,1 @@
+"""Your own code: whatever the manifests name as `module:function`."""
