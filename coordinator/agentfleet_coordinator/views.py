@@ -1,6 +1,6 @@
 """PURE. What the API shows: records, events and counters as JSON. Times are ISO 8601 UTC, money is exact."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,7 +55,7 @@ def task(record: TaskRecord) -> Json:
     }
 
 
-def result(record: TaskRecord, steps: Mapping[str, bytes]) -> Json:
+def result(record: TaskRecord, journal: Mapping[str, bytes]) -> Json:
     return {
         "id": record.envelope.id,
         "state": record.state.value,
@@ -63,7 +63,7 @@ def result(record: TaskRecord, steps: Mapping[str, bytes]) -> Json:
         "error": content(record.error),
         "limitations": list(record.limitations),
         **money("cost", record.cost),
-        "steps": [_step(step) for step in _in_order(steps)],
+        "steps": [_step(step) for step in steps(journal)],
     }
 
 
@@ -117,9 +117,10 @@ def instant(milliseconds: int) -> str | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _in_order(steps: Mapping[str, bytes]) -> Iterable[StepRecord]:
+def steps(journal: Mapping[str, bytes]) -> list[StepRecord]:
+    """In the order in which they began."""
     found = []
-    for value in steps.values():
+    for value in journal.values():
         try:
             found.append(decode_step(value))
         except InvalidInput:

@@ -1,20 +1,25 @@
 """PURE. Why a task is where it is: one line per fact, for people; the same facts as fields, for programs."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from agentfleet_coordinator import views
 from agentfleet_core.budget.money import usd
 from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
+from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.routing.reasons import RouteReason
 
 WIDTH = 80
 LABEL = 10
+STEPS = 20
+"""Steps whose costs are listed."""
 
 
-def explain_task(record: TaskRecord, steps: int, paused: str | None) -> views.Json:
+def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str | None) -> views.Json:
     """`paused` names what is paused that concerns the task."""
     envelope = record.envelope
+    steps = views.steps(journal)
     facts: list[tuple[str, str]] = [("route", _route(envelope))]
     if paused and not record.state.ended:
         facts.append(
@@ -30,7 +35,10 @@ def explain_task(record: TaskRecord, steps: int, paused: str | None) -> views.Js
     attempts = f"{record.attempt}, of which {record.failures} failed"
     facts.append(("attempts", f"{attempts}; at most {envelope.max_attempts} may fail"))
     facts += [("error", _sentence(error)) for error in record.errors[-3:]]
-    facts.append(("cost", f"{usd(record.cost)} in {steps} journaled {'step' if steps == 1 else 'steps'}"))
+    facts.append(
+        ("cost", f"{usd(record.cost)} in {len(steps)} journaled {'step' if len(steps) == 1 else 'steps'}")
+    )
+    facts += [("", _step_cost(step)) for step in steps if step.cost][:STEPS]
     facts += [("lacks", limitation) for limitation in record.limitations]
     lines = [f"{envelope.id} is {record.state.value}"]
     for label, text in facts:
@@ -42,7 +50,7 @@ def explain_task(record: TaskRecord, steps: int, paused: str | None) -> views.Js
         "task": views.task(record),
         "facts": [{"about": label, "text": text} for label, text in facts],
         "errors": [views.content(error) for error in record.errors],
-        "steps": steps,
+        "steps": len(steps),
         "paused": paused,
         "text": "\n".join(lines),
     }
@@ -58,6 +66,11 @@ def _route(envelope: Envelope) -> str:
     }
     text = next((text for reason, text in why.items() if reason == envelope.tier_reason), "")
     return f"{envelope.tier}, {text} ({envelope.tier_reason})" if text else envelope.tier
+
+
+def _step_cost(step: StepRecord) -> str:
+    where = ", ".join(part for part in (step.kind.value, step.tier, step.model) if part)
+    return f"{usd(step.cost)} {step.name} ({where})"
 
 
 def _sentence(error: bytes) -> str:

@@ -2,10 +2,15 @@
 
 from agentfleet_coordinator.why import explain_task
 from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
+from agentfleet_core.queue.step import StepKind, StepRecord
 
 OVERLOADED = (
     b'{"title":"Provider error","detail":"The provider answered 529 (overloaded_error) four times in a row."}'
 )
+JOURNAL = {
+    "turn-1": StepRecord(StepKind.LLM, "turn-1", {}, 10, 20, 31_200_000, "fast", "claude-haiku-5-5").encode(),
+    "tool-1-1": StepRecord(StepKind.TOOL, "lookup_order", {}, 30, 40).encode(),
+}
 TASK_ID = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 
 
@@ -30,7 +35,7 @@ def test_a_task_that_waits_for_its_tenants_budget() -> None:
     )
 
     assert (
-        explain_task(parked, 2, None)["text"]
+        explain_task(parked, JOURNAL, None)["text"]
         == f"""\
 {TASK_ID} is parked
   route     fast, the lowest that refund-request allows; a cheaper was asked for
@@ -39,12 +44,13 @@ def test_a_task_that_waits_for_its_tenants_budget() -> None:
   attempts  3, of which 1 failed; at most 3 may fail
   error     Provider error: The provider answered 529 (overloaded_error) four
             times in a row.
-  cost      $0.0312 in 2 journaled steps"""
+  cost      $0.0312 in 2 journaled steps
+            $0.0312 turn-1 (llm, fast, claude-haiku-5-5)"""
     )
 
 
 def test_a_task_that_waits_because_somebody_paused_the_pool() -> None:
-    why = explain_task(record(TaskState.QUEUED, attempt=0), 0, "pool/interactive")
+    why = explain_task(record(TaskState.QUEUED, attempt=0), {}, "pool/interactive")
 
     assert why["paused"] == "pool/interactive"
     assert "  paused    pool/interactive is paused; nothing starts and no paid call is" in why["text"]
@@ -52,7 +58,7 @@ def test_a_task_that_waits_because_somebody_paused_the_pool() -> None:
 
 def test_a_task_that_ended_with_something_missing() -> None:
     why = explain_task(
-        record(TaskState.PARTIAL, reason="TaskTimeout", limitations=("no stock data",)), 1, "fleet"
+        record(TaskState.PARTIAL, reason="TaskTimeout", limitations=("no stock data",)), {}, "fleet"
     )
 
     assert why["facts"][-1] == {"about": "lacks", "text": "no stock data"}

@@ -245,10 +245,10 @@ async def explain_task_state(request: Request) -> Response:
     services, principal = caller(request)
     task_id = request.path_params["task_id"]
     record = await services.queues.read(task_id, principal)
-    steps = await services.queues.of(task_id).steps(task_id)
+    journal = await services.queues.of(task_id).steps(task_id)
     envelope = record.envelope
     paused = services.follower.paused(pool=envelope.pool, tenant=envelope.tenant, task_type=envelope.type)
-    return reply(explain_task(record, len(steps), paused))
+    return reply(explain_task(record, journal, paused))
 
 
 def _state(text: str | None) -> TaskState | None:
