@@ -193,6 +193,38 @@ async def test_silence_counts_as_paused_until_redis_is_heard_again(keys: FleetKe
         await client.aclose()
 
 
+async def test_a_follower_lives_through_a_redis_that_lost_everything(keys: FleetKeys) -> None:
+    with redis_server(append_only=False) as first:
+        client = connect(first.url, command_seconds=0.5, retries=0)
+        follower = ConfigFollower(client, keys, check_seconds=0.02, silence_seconds=0.5)
+        await publish(client, keys, config(keys, 4), 3)
+        await follower.start()
+    async with asyncio.timeout(20):
+        await until(lambda: not follower.fresh)
+        assert follower.config.pools["p"].spec.concurrency == 4
+        with redis_server(append_only=False, port=first.port):
+            await until(lambda: follower.fresh)
+            assert follower.config.pools["p"].spec.concurrency == 4
+            seen = follower.changes()
+            await anext(seen)
+            assert await publish(client, keys, config(keys, 7), 3) == 1
+            assert (await anext(seen)).pools["p"].spec.concurrency == 7
+            await follower.close()
+    await client.aclose()
+
+
+async def test_changes_end_when_the_follower_is_closed(client: Redis, keys: FleetKeys) -> None:
+    follower = ConfigFollower(client, keys)
+    await follower.start()
+    seen = follower.changes()
+    await anext(seen)
+    waiting = asyncio.ensure_future(anext(seen, None))
+    await asyncio.sleep(0)
+    await follower.close()
+    async with asyncio.timeout(5):
+        assert await waiting is None
+
+
 async def test_without_redis_nothing_starts_and_the_error_says_so(keys: FleetKeys) -> None:
     client = connect("redis://127.0.0.1:1/0", retries=0)
     with pytest.raises(Unavailable):

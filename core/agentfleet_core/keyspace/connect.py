@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Connection, Redis, UnixDomainSocketConnection
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
@@ -22,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agentfleet_core.errors import Unavailable
+from agentfleet_core.keyspace.steady import STEADY, SteadyConnection, SteadyUnixConnection
 from agentfleet_core.keyspace.wire import Address, Wire
 
 COMMAND_SECONDS = 5.0
@@ -87,8 +88,8 @@ def _plain_address(redis: Redis) -> Address | None:
     pool = redis.connection_pool
     options = pool.connection_kwargs
     if options.get("credential_provider") or pool.connection_class not in (
-        Connection,
-        UnixDomainSocketConnection,
+        SteadyConnection,
+        SteadyUnixConnection,
     ):
         return None
     return Address(
@@ -124,6 +125,7 @@ def connect(
         retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), retries, _LOST),
     )
     assert isinstance(client, FleetRedis)  # noqa: S101  # redis-py types what from_url returns as Redis
+    client.connection_pool.connection_class = STEADY[client.connection_pool.connection_class]
     client.command_seconds, client.retries = command_seconds, retries
     return client
 

@@ -20,7 +20,7 @@ class FleetKeys:
 
     @property
     def config(self) -> str:
-        """Hash: version, term, digest (SHA-1 of body), body (JSON of FleetConfig without version and term)."""
+        """Hash: version, term, digest (SHA-1 of body), body (JSON of FleetConfig without the former two)."""
         return f"{self.tag}:config"
 
     @property
@@ -30,7 +30,7 @@ class FleetKeys:
 
     @property
     def changes(self) -> str:
-        """Pub/sub channel: `config`, `switches`. Every process follows it, so nothing frequent is said on it."""
+        """Pub/sub channel: `config`, `switches`. Every process follows it, so nothing frequent is said."""
         return f"agentfleet:{self.fleet.install}/{self.fleet.namespace}:changes"
 
     @property
