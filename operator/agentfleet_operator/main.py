@@ -76,14 +76,14 @@ class Operator:
         await self._resync.synced.wait()
         await self._leadership.acquire()
         metrics.LEADER.set(1)
-        # What happened between the last event seen and now must not be acted on from memory.
-        await self._resync.once()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._leadership.hold(), name="hold-lease")
             tasks.create_task(self._work(), name="work")
 
     async def _work(self) -> None:
         """A fleet for each namespace, from the first time that something of it is seen."""
+        # What happened between the last event seen and now must not be acted on from memory.
+        await self._resync.surely()
         started: set[str] = set()
         async with asyncio.TaskGroup() as tasks:
             while True:

@@ -84,7 +84,8 @@ class Publishing:
 
     async def _compile(self) -> None:
         resources = self._state.readable()
-        secrets = await self._secrets.read(secret_names(resources))
+        self._state.secrets_in_use = secret_names(resources)
+        secrets = await self._secrets.read(self._state.secrets_in_use)
         began = time.perf_counter()
         self._last = compile_fleet(
             self._fleet_id, resources, secrets, datetime.now(UTC), previous=self._previous()

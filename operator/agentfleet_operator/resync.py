@@ -39,12 +39,7 @@ class Resync:
 
     async def run(self) -> None:
         while True:
-            try:
-                await self.once()
-            except AgentfleetError as error:
-                log.warning("the API server's objects cannot be listed: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
+            await self.surely()
             self.synced.set()
             try:
                 async with asyncio.timeout(PERIOD_SECONDS):
@@ -54,7 +49,17 @@ class Resync:
             await asyncio.sleep(SETTLE_SECONDS)
             self._asked.clear()
 
-    async def once(self) -> None:
+    async def surely(self) -> None:
+        """List everything, again until it succeeds."""
+        while True:
+            try:
+                await self._list_all()
+                return
+            except AgentfleetError as error:
+                log.warning("the API server's objects cannot be listed: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _list_all(self) -> None:
         for namespace in self._namespaces:
             for kind in ROOTS:
                 if kind != "Event":

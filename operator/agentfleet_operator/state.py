@@ -59,6 +59,8 @@ class FleetState:
     pods: dict[str, dict[str, PodView]] = field(default_factory=dict)
     """By pool, then by name."""
     secrets: dict[str, SecretView] = field(default_factory=dict)
+    secrets_in_use: frozenset[str] = frozenset()
+    """Those that the config was compiled from; others do not matter to it."""
     changes: Changes = field(default_factory=Changes)
 
     def pool(self, name: str) -> ResourceView | None:
@@ -107,11 +109,11 @@ class FleetState:
         before = self.secrets.get(view.name)
         if before is None or before.version < view.version:
             self.secrets[view.name] = view
-            self.changes.ring(config=True)
+            self.changes.ring(config=view.name in self.secrets_in_use)
 
     def drop_secret(self, name: str) -> None:
         if self.secrets.pop(name, None) is not None:
-            self.changes.ring(config=True)
+            self.changes.ring(config=name in self.secrets_in_use)
 
     def drop_owned(self, kind: str, name: str) -> None:
         """A Deployment or a pod that is gone."""

@@ -77,6 +77,16 @@ async def test_only_what_the_config_is_made_of_asks_for_a_new_config() -> None:
     assert fleet.changes.config.is_set()
 
 
+async def test_of_the_secrets_only_those_in_use_ask_for_a_new_config() -> None:
+    state = ClusterState()
+    fleet = state.fleet("shop")
+    fleet.secrets_in_use = frozenset({"acme-key"})
+    state.take("Secret", body("unrelated", 1))
+    assert not fleet.changes.config.is_set()
+    state.take("Secret", body("acme-key", 2))
+    assert fleet.changes.config.is_set()
+
+
 async def test_an_object_that_cannot_be_read_is_kept_with_its_problem() -> None:
     state = ClusterState()
     broken = agent_pool(1) | {"spec": {"concurrency": "many"}}
