@@ -8,7 +8,7 @@ waits for the note's answer, because a repeated key must be enqueued by the id t
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,45 +70,49 @@ class Intake:
         round_ = _Round()
         try:
             while self._new or self._noted:
-                round_ = self._gather()
+                round_ = self._next_round()
+                calls = self._calls(round_)
                 try:
-                    self._take_in(round_, await run_each(self._redis, round_.calls))
+                    self._take_in(round_, await run_each(self._redis, calls))
                 except AgentfleetError as error:
                     round_.fail(error)
         finally:
             self._runner = None
-            if self._new or self._noted:  # an end that nobody foresaw: nobody may wait for ever
-                round_.enqueues += [list(self._new), self._noted]
-                self._new, self._noted = deque(), []
-                round_.fail(Unavailable("the coordinator stopped taking tasks in; send it again"))
+            # After an end that nobody foresaw; otherwise all of these have their answers.
+            round_.enqueues += [self._noted, list(self._new)]
+            self._new, self._noted = deque(), []
+            round_.fail(Unavailable("the coordinator stopped taking tasks in; send it again"))
 
-    def _gather(self) -> "_Round":
-        round_ = _Round()
+    def _next_round(self) -> "_Round":
         noted, self._noted = self._noted, []
-        for pool, all_pending in _grouped(noted, lambda each: each.envelope.pool).items():
-            for pending in _chunks(all_pending):
-                round_.enqueues.append(pending)
-                calls = self._queues.pool(pool).calls
-                round_.calls.append(calls.submit([each.envelope for each in pending]))
         new = [self._new.popleft() for _ in range(min(GROUP, len(self._new)))]
-        for tenant, all_pending in _grouped(new, lambda each: each.envelope.tenant).items():
-            keys = TenantKeys(self._fleet, tenant)
-            for pending in _chunks(all_pending):
-                round_.notes.append(pending)
-                round_.calls.append(record_call(keys, [each.note for each in pending]))
-        return round_
+        return _Round(
+            enqueues=_groups(noted, lambda each: each.envelope.pool),
+            notes=_groups(new, lambda each: each.envelope.tenant),
+        )
+
+    def _calls(self, round_: "_Round") -> list[Call]:
+        calls = [
+            self._queues.pool(group[0].envelope.pool).calls.submit([each.envelope for each in group])
+            for group in round_.enqueues
+        ]
+        calls += [
+            record_call(TenantKeys(self._fleet, group[0].envelope.tenant), [each.note for each in group])
+            for group in round_.notes
+        ]
+        return calls
 
     def _take_in(self, round_: "_Round", replies: Sequence[Any]) -> None:
         enqueued = len(round_.enqueues)
-        for pending, reply in zip(round_.enqueues, replies[:enqueued], strict=True):
-            if _failed(pending, reply):
+        for group, reply in zip(round_.enqueues, replies[:enqueued], strict=True):
+            if _failed(group, reply):
                 continue
-            for each, admitted_ms in zip(pending, reply, strict=True):
+            for each, admitted_ms in zip(group, reply, strict=True):
                 each.end(Admitted(each.envelope, admitted_ms))
-        for pending, reply in zip(round_.notes, replies[enqueued:], strict=True):
-            if _failed(pending, reply):
+        for group, reply in zip(round_.notes, replies[enqueued:], strict=True):
+            if _failed(group, reply):
                 continue
-            for each, noted in zip(pending, recorded([each.note for each in pending], reply), strict=True):
+            for each, noted in zip(group, recorded([each.note for each in group], reply), strict=True):
                 if noted.conflict:
                     each.fail(conflict(noted))
                     continue
@@ -134,20 +138,19 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Round:
-    """What one round trip carries: the enqueues' calls, then the notes'."""
+    """What one round trip carries: a call for each group, the enqueues' before the notes'."""
 
-    calls: list[Call] = field(default_factory=list)
     enqueues: list[list[_Pending]] = field(default_factory=list)
     notes: list[list[_Pending]] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
         """Some may have been done; whoever sends the same key again finds out."""
-        for pending in (*self.enqueues, *self.notes):
-            for each in pending:
+        for group in (*self.enqueues, *self.notes):
+            for each in group:
                 each.fail(error)
 
 
-def _failed(pending: Sequence[_Pending], reply: Any) -> bool:
+def _failed(group: Sequence[_Pending], reply: Any) -> bool:
     """One pool's or tenant's script was refused; the others of the round stand."""
     if not isinstance(reply, Exception):
         return False
@@ -157,18 +160,16 @@ def _failed(pending: Sequence[_Pending], reply: Any) -> bool:
             raise reply
     except (AgentfleetError, ResponseError) as translated:
         error = translated
-    for each in pending:
+    for each in group:
         each.fail(error)
     return True
 
 
-def _chunks(pending: list[_Pending]) -> Iterator[list[_Pending]]:
-    for start in range(0, len(pending), SCRIPT):
-        yield pending[start : start + SCRIPT]
-
-
-def _grouped(pending: Iterable[_Pending], key: Callable[[_Pending], str]) -> dict[str, list[_Pending]]:
-    groups: dict[str, list[_Pending]] = {}
+def _groups(pending: Iterable[_Pending], key: Callable[[_Pending], str]) -> list[list[_Pending]]:
+    """By key, in groups of at most `SCRIPT`."""
+    by_key: dict[str, list[_Pending]] = {}
     for each in pending:
-        groups.setdefault(key(each), []).append(each)
-    return groups
+        by_key.setdefault(key(each), []).append(each)
+    return [
+        group[start : start + SCRIPT] for group in by_key.values() for start in range(0, len(group), SCRIPT)
+    ]

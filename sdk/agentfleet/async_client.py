@@ -124,10 +124,15 @@ class AsyncClient:
 
     async def list(
         self, *, state: str | None = None, type: str | None = None, pool: str | None = None,
-        labels: Mapping[str, str] | None = None, limit: int = 50, cursor: str | None = None,
+        labels: Mapping[str, str] | None = None, tenant: str | None = None, limit: int = 50,
+        cursor: str | None = None,
     ) -> AsyncPage:  # fmt: skip
-        """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says."""
-        call = wire.tasks(state=state, type=type, pool=pool, labels=labels, limit=limit, cursor=cursor)
+        """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says.
+
+        `tenant` is for an admin key, which must name one.
+        """
+        given = {"state": state, "type": type, "pool": pool, "tenant": tenant, "cursor": cursor}
+        call = wire.tasks(given, labels, limit)
         data = await self._ask(call)
         return AsyncPage(tuple(self._task(item) for item in data["items"]), data["next_cursor"])
 

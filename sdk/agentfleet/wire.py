@@ -56,11 +56,7 @@ def task(task_id: str, *, tail: str = "", method: str = "GET") -> Call:
     return Call(method, f"/v1/tasks/{quote(task_id, safe='')}{tail}")
 
 
-def tasks(
-    *, state: str | None, type: str | None, pool: str | None, labels: Mapping[str, str] | None, limit: int,
-    cursor: str | None,
-) -> Call:  # fmt: skip
-    given = {"state": state, "type": type, "pool": pool, "cursor": cursor}
+def tasks(given: Mapping[str, str | None], labels: Mapping[str, str] | None, limit: int) -> Call:
     query: dict[str, str | int | float] = {"limit": limit}
     query |= {name: value for name, value in given.items() if value is not None}
     if labels:

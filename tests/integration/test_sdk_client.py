@@ -121,6 +121,9 @@ def test_an_admin_pauses_resumes_and_looks(running: CoordinatorThread) -> None:
         assert admin.resume("tenant/acme")["changed"]
         assert [pool["name"] for pool in admin.pools()] == ["batch", "interactive", "tiny"]
         assert "no plan yet" in admin.why("pool/batch")["text"]
+        assert admin.list(tenant="acme").items == ()
+        with pytest.raises(InvalidRequest, match="add tenant=NAME"):
+            admin.list()
 
 
 def test_following_resumes_by_itself_when_the_connection_breaks(running: CoordinatorThread) -> None:

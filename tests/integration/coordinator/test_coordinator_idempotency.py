@@ -1,6 +1,7 @@
 """The same submission sent twice is one task, whatever broke in between."""
 
 import asyncio
+import contextlib
 
 import pytest
 from tests.servers.coordinator import Coordinator, refund
@@ -114,17 +115,34 @@ async def test_a_repeat_is_answered_even_when_the_pool_is_full_by_now(coordinato
     assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
 
 
+@pytest.mark.parametrize("error", [Unavailable("Redis cannot be reached"), RuntimeError("a defect")])
 async def test_whoever_waits_for_an_intake_that_fails_is_told(
-    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def lost(*_: object) -> list[object]:
-        raise Unavailable("Redis cannot be reached")
+        raise error
 
     monkeypatch.setattr("agentfleet_coordinator.intake.run_each", lost)
     intake = Intake(coordinator.redis, coordinator.fleet, coordinator.services.queues)
     envelope = Envelope(new_task_id("batch"), "acme", "anything", 50, "r1", "fast", "TierDefault", b"{}")
 
     waiting_for = [intake.submit(envelope, note(envelope.id, None, {})) for _ in range(3)]
+    with contextlib.suppress(RuntimeError):
+        await intake.close()
 
     outcomes = await asyncio.gather(*waiting_for, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
+
+
+async def test_one_pool_that_refuses_leaves_the_others_alone(coordinator: Coordinator) -> None:
+    """A script that Redis refuses (a key is of the wrong kind) fails its own tasks, not its neighbours'."""
+    await coordinator.redis.set(coordinator.queue("batch").calls.keys.expiry, "not a sorted set")
+    tasks = [refund(), refund(pool="batch"), refund()]
+
+    broken, *_ = await asyncio.gather(
+        coordinator.acme.post("/v1/tasks", json=tasks[1]),
+        *(coordinator.acme.post("/v1/tasks", json=task) for task in (tasks[0], tasks[2])),
+    )
+
+    assert broken.status_code == 500
+    assert await waiting(coordinator) == 2
