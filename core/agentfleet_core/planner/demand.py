@@ -41,7 +41,9 @@ def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
     if need == now and now > max(steady, held):
         return Note(Reason.WORK_AT_HAND, need, f"{_at_hand(pool, service)}: {promise}")
     if need == held and held > steady:
-        text = f"bursts of the last minutes needed {count(held, 'worker')}, and they come back: {promise}"
+        text = (
+            f"bursts of the last minutes needed {count(held, 'worker')}, kept while they may recur: {promise}"
+        )
         return Note(Reason.BURSTS_RECUR, need, text)
     return Note(Reason.TARGET_WAIT, need, f"{_at_hand(pool, service)}: {promise}")
 

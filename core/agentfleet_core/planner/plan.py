@@ -23,7 +23,9 @@ def plan(pool: PoolSnapshot) -> PoolPlan:
     else:
         going = shrink(pool, wanted, may_shrink=not any(rule(pool, -1) for rule in SAFETY))
     if going.finishing and going.replicas > wanted:
-        text = f"{count(going.finishing, 'worker')} claims nothing more and goes once what it holds has ended"
+        text = (
+            f"{count(going.finishing, 'worker')} told to claim nothing more; each goes once it holds nothing"
+        )
         notes += (Note(Reason.DRAINING, going.replicas, text),)
     return PoolPlan(
         pool=pool.name,

@@ -59,6 +59,8 @@ class SimulatedFleet:
         self.totals = Totals()
         self.rolling_out = False
         self.contested = False
+        self.paused = False
+        """Nothing is claimed."""
         self.unready: set[str] = set()
         self._random = random.Random(seed)
         self._numbers = count(1)
@@ -189,9 +191,6 @@ class SimulatedFleet:
         """Waiting and running tasks, as a queue's lag and pending entries."""
         return len(self._waiting) + len(self._ends)
 
-    def busy_and_draining(self) -> list[str]:
-        return [worker.id for worker in self.workers.values() if worker.held]
-
     # Inside.
 
     def _move(self, to_seconds: float) -> None:
@@ -203,7 +202,7 @@ class SimulatedFleet:
         (self._blocked.get(task.tenant, self._waiting)).append(task)
 
     def _claim(self) -> None:
-        if not self._waiting:
+        if self.paused or not self._waiting:
             return
         free = [
             worker
