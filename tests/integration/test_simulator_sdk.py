@@ -397,3 +397,40 @@ async def test_a_batch_costs_half(rig: Rig) -> None:
         assert usage.service_tier == "batch"
         cost += -(-(usage.input_tokens * 100 + usage.output_tokens * 500) // 2)
     assert (await rig.control("GET", "/sim/bill"))["nano_usd"] == cost
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"system": 5},
+        {"system": [5]},
+        {"tools": 5},
+        {"tools": ["lookup_order"]},
+        {"thinking": "adaptive"},
+        {"stop_sequences": 5},
+        {"stop_sequences": [5]},
+        {"output_config": [5]},
+        {"output_config": {"format": "json"}},
+        {"tool_choice": "any"},
+        {"cache_control": 5},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": 5}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]},
+        {"messages": [5]},
+        {"model": 5},
+        {"max_tokens": True},
+        {"messages": [{"role": "user", "content": 'sim:{"turns": 5}'}]},
+        {"messages": [{"role": "user", "content": 'sim:{"seconds": "x"}'}]},
+        {"messages": [{"role": "user", "content": 'sim:{"tool": "a", "input": 5}'}]},
+    ],
+)
+async def test_malformed_requests_are_refused_and_the_simulator_goes_on(
+    rig: Rig, change: dict[str, Any]
+) -> None:
+    body = {"model": HAIKU, "max_tokens": 10, "messages": [{"role": "user", "content": "x"}]} | change
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    async with httpx.AsyncClient(base_url=rig.url, timeout=5) as client:
+        response = await client.post("/v1/messages", json=body, headers=headers)
+        assert response.status_code == 400, response.text
+        assert response.json()["error"]["type"] == "invalid_request_error"
+    async with rig.client() as client:
+        await say(client, "still there?")

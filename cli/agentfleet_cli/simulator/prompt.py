@@ -64,6 +64,13 @@ def sign(seed: int, model: str, conversation: str, thinking: str) -> str:
 
 def read_prompt(body: Mapping[str, Any], *, seed: int, counting: bool = False) -> Prompt:
     """Raises ApiError as the API would; `counting` is for count_tokens, which needs no max_tokens."""
+    try:
+        return _read(body, seed, counting=counting)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ApiError(400, f"a field of the request has the wrong type: {error}") from error
+
+
+def _read(body: Mapping[str, Any], seed: int, *, counting: bool) -> Prompt:
     model = _model(body)
     max_tokens = 1 if counting else _max_tokens(body, model)
     messages = _messages(body, model)
@@ -86,7 +93,7 @@ def read_prompt(body: Mapping[str, Any], *, seed: int, counting: bool = False) -
         tools=tools,
         tool_choice=_tool_choice(body, tools),
         output_schema=output_format.get("schema") if output_format.get("type") == "json_schema" else None,
-        stop_sequences=tuple(body.get("stop_sequences") or ()),
+        stop_sequences=_stop_sequences(body),
         thinks=model.always_thinks or thinking.get("type", "disabled") != "disabled",
         shows_thinking=thinking.get("display", "omitted" if model.always_thinks else "summarized")
         != "omitted",
@@ -249,6 +256,13 @@ def _tool_choice(body: Mapping[str, Any], tools: Mapping[str, Any]) -> str:
     if choice.get("name") not in tools:
         raise ApiError(400, f"tool_choice.tool.name: Tool '{choice.get('name')}' not found in provided tools")
     return str(choice["name"])
+
+
+def _stop_sequences(body: Mapping[str, Any]) -> tuple[str, ...]:
+    found = tuple(body.get("stop_sequences") or ())
+    if not all(isinstance(sequence, str) and sequence for sequence in found):
+        raise ApiError(400, "stop_sequences: each stop sequence must be a non-empty string")
+    return found
 
 
 def _texts(content: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -125,39 +125,63 @@ def parse_script(raw: object) -> Script:
     if not isinstance(raw, Mapping):
         raise ApiError(400, "sim: a script is an object")
     _known(raw, _SCRIPT_FIELDS)
-    turns = tuple(_turn(item) for item in raw["turns"]) if "turns" in raw else ()
+    turns = tuple(_turn(item) for item in _list(raw, "turns"))
     if not turns and _TURN_FIELDS & set(raw):
         turns = (_turn({key: value for key, value in raw.items() if key in _TURN_FIELDS}),)
-    fail = tuple(str(fault) for fault in raw.get("fail", ()))
+    fail = tuple(str(fault) for fault in _list(raw, "fail"))
     for fault in fail:
         if fault not in FAULTS:
             raise ApiError(400, f"sim: no fault is called {fault}; there are {', '.join(sorted(FAULTS))}")
+    events = _number(raw, "events")
     return Script(
         turns=turns,
-        seconds=raw.get("seconds"),
-        first_token_seconds=raw.get("first_token_seconds"),
-        events=raw.get("events"),
+        seconds=_number(raw, "seconds"),
+        first_token_seconds=_number(raw, "first_token_seconds"),
+        events=None if events is None else int(events),
         fail=fail,
-        retry_after=raw.get("retry_after"),
+        retry_after=_number(raw, "retry_after"),
         mark=str(raw.get("mark", "")),
     )
 
 
-def _turn(raw: Mapping[str, Any]) -> Turn:
+def _turn(raw: object) -> Turn:
+    if not isinstance(raw, Mapping):
+        raise ApiError(400, "sim: a turn is an object")
     _known(raw, _TURN_FIELDS)
-    calls = list(raw.get("tools", ()))
+    calls = _list(raw, "tools")
     if "tool" in raw:
         calls.insert(0, {"tool": raw["tool"], "input": raw.get("input", {})})
     text = raw.get("text")
     if text is not None and not isinstance(text, str):
         text = json.dumps(text, ensure_ascii=False)
+    thinking, tokens = _number(raw, "thinking"), _number(raw, "tokens")
     return Turn(
         text=text,
-        calls=tuple(Call(str(call["tool"]), call.get("input", {})) for call in calls),
-        thinking=raw.get("thinking"),
-        tokens=raw.get("tokens"),
+        calls=tuple(_call(call) for call in calls),
+        thinking=None if thinking is None else int(thinking),
+        tokens=None if tokens is None else int(tokens),
         stop=raw.get("stop"),
     )
+
+
+def _call(raw: object) -> Call:
+    if not isinstance(raw, Mapping) or "tool" not in raw or not isinstance(raw.get("input", {}), Mapping):
+        raise ApiError(400, "sim: a tool call is an object with a tool and an input object")
+    return Call(str(raw["tool"]), raw.get("input", {}))
+
+
+def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
+    found = raw.get(name, [])
+    if not isinstance(found, list):
+        raise ApiError(400, f"sim: {name} is a list")
+    return [*found]
+
+
+def _number(raw: Mapping[str, Any], name: str) -> float | None:
+    found = raw.get(name)
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int | float) or found < 0):
+        raise ApiError(400, f"sim: {name} is a number, 0 or more")
+    return found
 
 
 def _known(raw: Mapping[str, Any], known: set[str]) -> None:

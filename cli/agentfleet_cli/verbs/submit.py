@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agentfleet.client import Task
-from agentfleet.models import Result
+from agentfleet.models import Result, TaskRequest
 from agentfleet_cli.connection import tenant_client
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
@@ -64,18 +65,18 @@ def submit(
         return
     if task_type is None:
         raise InvalidRequest("say which TaskType, as in: agentfleet submit refund-request order=A-1001")
-    values, labels = _input(pairs or (), input_json), _labels(label or ())
+    request = TaskRequest(
+        task_type, _input(pairs or (), input_json), pool, tier, priority, _labels(label or ()), mode
+    )
+    _submit_one(replace(request, idempotency_key=idempotency_key), tenant, output, wait=wait, timeout=timeout)
+
+
+def _submit_one(
+    request: TaskRequest, tenant: str | None, output: Format, *, wait: bool, timeout: float | None
+) -> None:
     with tenant_client(tenant) as client:
-        task = client.submit(
-            task_type,
-            values,
-            pool=pool,
-            tier=tier,
-            priority=priority,
-            labels=labels,
-            mode=mode,
-            idempotency_key=idempotency_key,
-        )
+        [submission] = client.submit_many([request])
+        task = submission.unwrap()
         if not wait:
             _say_task(task, output)
             return
