@@ -35,6 +35,8 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """One object in a file, with the lines of its fields."""
+
     file: Path
     value: dict[str, Any]
     node: yaml.MappingNode

@@ -29,6 +29,8 @@ TYPE_WORDS = {
 
 
 class ProblemKind(Enum):
+    """Which of the server's checks fails."""
+
     UNKNOWN = auto()
     REQUIRED = auto()
     TYPE = auto()
@@ -47,6 +49,8 @@ BLOCKING = frozenset({ProblemKind.REQUIRED, ProblemKind.TYPE, ProblemKind.TOO_LO
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """One thing wrong, at a path such as `spec.limits[0].amount`."""
+
     field: str
     message: str
     kind: ProblemKind

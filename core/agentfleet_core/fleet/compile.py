@@ -49,6 +49,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
+    """The config, and what is said of each object."""
+
     config: FleetConfig
     """Without version and term, which the store gives."""
     conditions: tuple[Verdict, ...]

@@ -17,6 +17,8 @@ from agentfleet_core.api.v1alpha1 import (
 
 
 class CompiledPool(Resource):
+    """A pool as coordinators and workers see it."""
+
     spec: AgentPoolSpec
     revision: str
     """Hash of the worker's pod template; stamped on tasks as they are admitted."""
@@ -25,6 +27,8 @@ class CompiledPool(Resource):
 
 
 class CompiledTenant(Resource):
+    """A tenant as coordinators and workers see it."""
+
     budget: str
     """The TenantBudget's name."""
     spec: TenantBudgetSpec

@@ -20,6 +20,8 @@ from agentfleet_core.api.v1alpha1.base import (
 
 
 class Lane(StrEnum):
+    """Whether somebody waits for the work."""
+
     INTERACTIVE = "Interactive"
     BATCH = "Batch"
 

@@ -21,6 +21,8 @@ from agentfleet_core.api.v1alpha1.base import (
 
 
 class Period(StrEnum):
+    """How often a limit begins anew."""
+
     HOUR = "Hour"
     DAY = "Day"
     MONTH = "Month"
