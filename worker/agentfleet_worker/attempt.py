@@ -5,6 +5,7 @@ Only the event loop changes it; the lease thread reads its claim and its type's 
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentfleet_core.api.v1alpha1.task_type import TaskTypeSpec
@@ -23,6 +24,8 @@ class Attempt:
         "claimed_at",
         "deadline",
         "expires",
+        "on_stop",
+        "settled",
         "spec",
         "stopped",
         "task",
@@ -42,6 +45,9 @@ class Attempt:
         self.expires = life_seconds < task_seconds
         """The deadline is the end of the task's life: `expiresAfterSeconds`, not `taskSeconds`."""
         self.stopped: BaseException | None = None
+        self.settled = False
+        self.on_stop: Callable[[Attempt], object] | None = None
+        """Called once, when it is first stopped from outside."""
         self.task: asyncio.Task[None] | None = None
         self.task_deadline: Deadline | None = None
 
@@ -67,6 +73,8 @@ class Attempt:
     def _interrupt(self, why: BaseException) -> None:
         if self.stopped is None:
             self.stopped = why
+            if self.on_stop is not None:
+                self.on_stop(self)
         if self.task is not None:
             self.task.cancel()
 

@@ -48,6 +48,8 @@ class ClaimLoop:
         self._worker = worker
         self._revisions = (revision,) if revision else ()
         self._lease_ms = lease_ms
+        self._seen: tuple[object, object] = (None, None)
+        self._paused: tuple[str, ...] = ()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
@@ -130,11 +132,16 @@ class ClaimLoop:
             attempt.stop(ending)
 
     def _paused_tenants(self) -> tuple[str, ...]:
-        return tuple(
-            tenant
-            for tenant in self._follower.config.tenants
-            if self._follower.paused(tenant=tenant) is not None
-        )
+        """Looked up anew only when the config or a switch has changed: this runs for each claim."""
+        seen = (self._follower.config, self._follower.switches)
+        if self._seen[0] is not seen[0] or self._seen[1] is not seen[1]:
+            self._seen = seen
+            self._paused = tuple(
+                name
+                for name, tenant in seen[0].tenants.items()
+                if tenant.spec.paused or f"tenant/{name}" in seen[1]
+            )
+        return self._paused
 
     async def _pause(self, seconds: float) -> None:
         try:

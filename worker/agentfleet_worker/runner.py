@@ -1,6 +1,7 @@
 """Runs one attempt from claim to settlement. Whatever happens in it becomes a settlement; nothing escapes."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -20,7 +21,10 @@ from agentfleet_worker.replay import partial
 from agentfleet_worker.services import Services
 from agentfleet_worker.tally import Tally
 
+log = logging.getLogger(__name__)
+
 UNKNOWN_TYPE_PARK_MS = 30_000
+IGNORED_SECONDS = 5.0
 TIMED_OUT = Ending(SettleKind.END, AttemptReason.TASK_TIMEOUT)
 """Stands for what `_time_out` makes of the journal."""
 
@@ -39,6 +43,7 @@ class Runner:
             return None
         attempt = Attempt(claim, spec, claimed_at)
         services = self._services
+        attempt.on_stop = self._watch_stopped
         attempt.task_deadline = services.deadlines.add(attempt.deadline, lambda: attempt.stop(TIMED_OUT))
         # Past the loop's task factory, which notes whose work a task is: here the attempt itself knows.
         attempt.task = asyncio.Task(self._run(attempt), loop=services.deadlines.loop)
@@ -58,6 +63,25 @@ class Runner:
             if attempt.task_deadline is not None:
                 services.deadlines.remove(attempt.task_deadline)
             self._ended(attempt)
+
+    def _watch_stopped(self, attempt: Attempt) -> None:
+        """A handler that ignores its cancellation loses its slot, and what it still does no longer counts."""
+        deadlines = self._services.deadlines
+        if attempt.task_deadline is not None:
+            deadlines.remove(attempt.task_deadline)
+        attempt.task_deadline = deadlines.add(
+            deadlines.loop.time() + IGNORED_SECONDS,
+            lambda: self._services.background.start(self._abandon(attempt)),
+        )
+
+    async def _abandon(self, attempt: Attempt) -> None:
+        log.warning("a handler ignores that it was stopped", extra={"task": attempt.id})
+        ending = self._cancelled(attempt)
+        if ending is TIMED_OUT:
+            ending = await self._time_out(attempt)
+        if ending is not None:
+            self.settle(attempt, ending)
+        self._ended(attempt)
 
     async def _outcome(self, attempt: Attempt, context: WorkerContext) -> Ending | None:
         """None: there is nothing to settle."""
@@ -97,7 +121,10 @@ class Runner:
         return partial({key: decode_step(value) for key, value in steps.items()}, *limit)
 
     def settle(self, attempt: Attempt, ending: Ending) -> None:
-        """Queued when it returns; the slot is free."""
+        """Queued when it returns; the slot is free. The first settlement of an attempt is the one."""
+        if attempt.settled:
+            return
+        attempt.settled = True
         made = settlement(attempt.claim, ending)
         if ending.kind is SettleKind.RETRY and not ending.not_before_ms:
             retry = attempt.spec.retry

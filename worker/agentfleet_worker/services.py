@@ -1,6 +1,6 @@
 """What the attempts of one worker share."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,6 +37,9 @@ class Follower(Protocol):
 
     @property
     def config(self) -> FleetConfig: ...
+
+    @property
+    def switches(self) -> Mapping[str, object]: ...
 
     def paused(
         self, *, pool: str | None = None, tenant: str | None = None, task_type: str | None = None

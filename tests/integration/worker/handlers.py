@@ -46,6 +46,36 @@ def text_of(message: Any) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
 
 
+async def leave_early(ctx: TaskContext, question: str) -> str:
+    request: Any = {"model": "fast", "max_tokens": 200, "messages": [{"role": "user", "content": question}]}
+    async with ctx.client.messages.stream(**request) as events:
+        async for _ in events.text_stream:
+            return "left"
+    return "stayed"
+
+
+TEXTS: dict[str, str] = {}
+
+
+async def stream_then_fail_once(ctx: TaskContext, question: str) -> dict[str, Any]:
+    request: Any = {"model": "fast", "max_tokens": 200, "messages": [{"role": "user", "content": question}]}
+    async with ctx.client.messages.stream(**request) as events:
+        text = text_of(await events.get_final_message())
+    if ctx.task_id not in TEXTS:
+        TEXTS[ctx.task_id] = text
+        raise RuntimeError("once")
+    return {"same": text == TEXTS[ctx.task_id]}
+
+
+async def ignore_the_stop(ctx: TaskContext) -> str:
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if count(ctx, "ignored") > 1:
+                return "at last"
+
+
 async def three_calls(ctx: TaskContext, label: str) -> dict[str, Any]:
     costs = []
     for number in (1, 2, 3):

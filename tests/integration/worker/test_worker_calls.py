@@ -192,3 +192,83 @@ async def test_what_cannot_succeed_fails_at_once(fleet: Fleet, fault: str, says:
     assert problem(record)["reason"] == "ProviderRefused"
     assert says in problem(record)["detail"]
     assert await spent_and_held(fleet) == (0, 0)
+
+
+async def test_a_call_that_hangs_is_cut_charged_and_tried_again(fleet: Fleet) -> None:
+    fleet.handler("ask", timeouts={"llmCallSeconds": 1})
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question=script(text="Now.", fail=["hang"]))
+    assert output(record)["text"].startswith("Now.")
+    steps = await fleet.steps(record.envelope.id)
+    assert [(key, step.kind) for key, step in sorted(steps.items())] == [
+        ("answer", "llm"),
+        ("answer!1.1", "cut"),
+    ]
+    assert await spent_and_held(fleet) == (record.cost, 0)
+    assert record.cost == sum(step.cost for step in steps.values())
+
+
+async def test_a_caller_that_leaves_a_stream_early_has_paid_its_worst_case(
+    fleet: Fleet, provider: Provider
+) -> None:
+    provider[0].behaviour = provider[0].behaviour.changed({"speed": 1.0})
+    fleet.handler("leave_early")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run(
+            "leave-early", question=script(text="A long story.", tokens=150, seconds=0.5)
+        )
+    assert output(record) == "left"
+    (step,) = (await fleet.steps(record.envelope.id)).values()
+    assert step.kind == "cut"
+    assert await spent_and_held(fleet) == (step.cost, 0)
+
+
+async def test_a_call_that_no_price_covers_is_not_made(fleet: Fleet, provider: Provider) -> None:
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question="Hello", extra_body={"context_management": {"edits": []}})
+    assert (record.state, problem(record)["reason"]) == ("failed", "CostUnknown")
+    assert provider[0].bill.total.calls == 0
+
+
+async def test_followers_see_text_and_steps_as_they_come(fleet: Fleet, provider: Provider) -> None:
+    provider[0].behaviour = provider[0].behaviour.changed({"speed": 1.0})
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        task = await fleet.submit("ask", question=script(text="It ships today.", tokens=40, seconds=0.5))
+        events = [event async for event in fleet.queue.follow(task)]
+    record = await fleet.record(task)
+    text = "".join(json.loads(event.data)["text"] for event in events if event.type == "delta")
+    assert text == output(record)["text"]
+    kinds = [event.type for event in events]
+    assert kinds[-2:] == ["step", "ended"]
+    assert kinds.count("delta") > 1
+    assert json.loads(events[-2].data) == {
+        "step": "answer", "kind": "llm", "name": "answer", "cost_nano_usd": record.cost,
+    }  # fmt: skip
+
+
+async def test_a_missing_provider_key_is_named(fleet: Fleet) -> None:
+    (fleet.secrets / "provider" / "api-key").unlink()
+    fleet.handler("ask", retry={"maxAttempts": 1})
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question="Hello")
+    assert (record.state, problem(record)["reason"]) == ("dead", "ProviderUnavailable")
+    assert "provider key provider/api-key cannot be read" in problem(record)["detail"]
+
+
+async def test_a_journaled_call_is_replayed_to_a_client_that_streams(
+    fleet: Fleet, provider: Provider
+) -> None:
+    fleet.handler("stream_then_fail_once")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("stream-then-fail-once", question=script(text="It ships today.", tokens=40))
+    assert output(record)["same"] is True
+    assert record.attempt == 2
+    assert provider[0].bill.total.calls == 1

@@ -76,16 +76,25 @@ async def test_a_cancelled_task_stops_within_a_renewal(
     assert (await fleet.record(task)).state is TaskState.CANCELLED
 
 
-async def test_a_paused_fleet_makes_no_paid_call_and_goes_on_when_resumed(
-    fleet: Fleet, provider: Provider
+@pytest.mark.parametrize("target", ["fleet", "pool/interactive", "tenant/acme"])
+async def test_a_pause_stops_paid_calls_within_a_second_and_a_resume_undoes_it(
+    fleet: Fleet, provider: Provider, target: str
 ) -> None:
-    fleet.handler("ask")
+    provider[0].behaviour = provider[0].behaviour.changed({"speed": 1.0, "seconds": 0.2})
+    fleet.handler("three_calls")
     await fleet.publish()
     async with fleet.worker():
-        await set_pause(fleet.redis, fleet.keys, "tenant/acme", True, "test")
-        task = await fleet.submit("ask", question=script(text="Now."))
-        await set_pause(fleet.redis, fleet.keys, "tenant/acme", False, "test")
-        assert output(await fleet.ended(task))["text"].startswith("Now.")
+        tasks = [await fleet.submit("three-calls", label=str(number)) for number in range(30)]
+        await fleet.event(tasks[0], "step")
+        await set_pause(fleet.redis, fleet.keys, target, True, "test")
+        await asyncio.sleep(1.0)  # the promise
+        before = provider[0].bill.total.calls
+        await asyncio.sleep(0.4)
+        assert 0 < provider[0].bill.total.calls == before < 3 * len(tasks)
+        await set_pause(fleet.redis, fleet.keys, target, False, "test")
+        records = [await fleet.ended(task) for task in tasks]
+    assert {record.state for record in records} == {"succeeded"}
+    assert provider[0].bill.total.calls == 3 * len(tasks)
 
 
 async def test_a_call_above_its_limit_parks_its_task_alone_and_a_larger_limit_lets_it_go_on(
@@ -154,3 +163,17 @@ async def test_a_task_type_that_is_gone_waits_for_its_return(fleet: Fleet) -> No
     record = await fleet.record(task)
     assert record.reason == "TypeUnknown: this fleet has no TaskType greet now"
     assert json.loads(record.error or b"null") is None
+
+
+async def test_a_handler_that_ignores_being_stopped_loses_its_slot(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentfleet_worker.runner.IGNORED_SECONDS", 0.2)
+    fleet.handler("ignore_the_stop", timeouts={"taskSeconds": 1})
+    fleet.handler("greet")
+    fleet.pool(concurrency=1)
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ignore-the-stop")
+        assert (record.state, problem(record)["reason"]) == ("failed", "TaskTimeout")
+        assert output(await fleet.run("greet", name="Ada")) == {"greeting": "Hello, Ada"}

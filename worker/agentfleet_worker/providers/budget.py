@@ -31,6 +31,7 @@ still.
 """
 PAUSE_PARK_MS = 2_000
 SETTLE_RETRY_SECONDS = 0.2
+OUTAGE_CHECK_SECONDS = 0.2
 NO_BUDGET_PARK_MS = 60_000
 HOLDS_PARK_MS = 1_000
 
@@ -68,17 +69,29 @@ class CallBudget:
             await self._not_paused(attempt, until)
             await self._pacer.wait(tier, until)
             number += 1
-            hold = await self._reserve(attempt, f"{hold_id}.{number}", amount, tier=tier, until=until)
-            self._holds.add(hold)
             try:
-                if self._paused(attempt) is None and await self._ledger.mark_sent(hold):
+                hold = await self._reserve(attempt, f"{hold_id}.{number}", amount, tier=tier, until=until)
+                if await self._mark_sent(attempt, hold):
                     return hold
-            except BaseException:
-                # Whatever Redis took it for, nothing was sent.
-                self._background.start(self.settle(hold, 0))
-                raise
-            self._holds.remove(hold)
-            await self._ledger.release(hold)
+            except Unavailable:
+                # Soon the config's silence shows as a pause, and a long one parks the task.
+                if time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(OUTAGE_CHECK_SECONDS)
+
+    async def _mark_sent(self, attempt: Attempt, hold: Hold) -> bool:
+        """False: it was paused meanwhile, or the hold is gone; it is given back."""
+        self._holds.add(hold)
+        try:
+            if self._paused(attempt) is None and await self._ledger.mark_sent(hold):
+                return True
+        except BaseException:
+            # Whatever Redis took it for, nothing was sent.
+            self._background.start(self.settle(hold, 0))
+            raise
+        self._holds.remove(hold)
+        await self._ledger.release(hold)
+        return False
 
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> None:
         """Tried until Redis answers, for as long as a lease; afterwards the sweep charges the worst case."""

@@ -110,7 +110,7 @@ class MeteredTry:
         except (httpx2.TransportError, TimeoutError) as error:
             return await self._cut(error)
         except BaseException:
-            self._charge_cut()
+            await self._charge_cut()
             raise
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -142,7 +142,7 @@ class MeteredTry:
 
     async def aclose(self) -> None:
         """A caller that goes away early has cut its call."""
-        self._charge_cut()
+        await self._charge_cut()
         if self._response is not None:
             await self._response.stream.aclose()  # type: ignore[union-attr]  # an async transport's stream
 
@@ -191,7 +191,7 @@ class MeteredTry:
         )
 
     async def _cut(self, error: Exception) -> Broken:
-        self._charge_cut()
+        await self._charge_cut()
         if isinstance(error, httpx2.TransportError):
             return self.broken_by(error)
         broken = httpx2.ReadTimeout("the call did not end within llmCallSeconds")
@@ -201,10 +201,11 @@ class MeteredTry:
         self._ended = True
         await asyncio.shield(self._services.background.start(self._services.budget.settle(self._hold, cost)))
 
-    def _charge_cut(self) -> None:
+    async def _charge_cut(self) -> None:
+        """Before anything else happens in the task: its end would leave no place for the entry."""
         if not self._ended:
             self._ended = True
-            self._services.background.start(self._charge_worst_case())
+            await asyncio.shield(self._services.background.start(self._charge_worst_case()))
 
     async def _charge_worst_case(self) -> None:
         """The ledger by its worst case, and the task's cost too: a journal entry without a result."""
