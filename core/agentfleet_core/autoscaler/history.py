@@ -7,6 +7,7 @@ them; they follow from what was claimed and from what can be claimed now.
 from dataclasses import dataclass, replace
 
 from agentfleet_core.planner.snapshot import Bucket
+from agentfleet_core.planner.work import SPEND_WINDOW_SECONDS
 from agentfleet_core.queue.envelope import PoolCounters
 
 WIDTH_SECONDS = 1.0
@@ -37,7 +38,7 @@ class PoolHistory:
         """Nano-USD, over the kept buckets; over a minute at least, so that one early call is no trend."""
         if not self.buckets:
             return 0
-        seconds = max(60.0, sum(bucket.width_seconds for bucket in self.buckets))
+        seconds = max(SPEND_WINDOW_SECONDS, sum(bucket.width_seconds for bucket in self.buckets))
         return round(sum(bucket.spent for bucket in self.buckets) * 3_600 / seconds)
 
 

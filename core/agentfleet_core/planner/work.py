@@ -5,6 +5,10 @@ from decimal import Decimal
 from agentfleet_core.planner.snapshot import PoolSnapshot
 
 
+SPEND_WINDOW_SECONDS = 60.0
+"""Spend and busy time are means over the history, and over so long at least: one early call is no trend."""
+
+
 def waiting_now(pool: PoolSnapshot) -> int:
     """Tasks that a worker could claim now."""
     return pool.waiting + pool.due + pool.orphaned
@@ -26,9 +30,7 @@ def is_due_soon(pool: PoolSnapshot) -> bool:
 
 def busy_workers(pool: PoolSnapshot) -> float:
     """How many workers' slots were full on average over the history; what was spent was spent by these."""
-    width = sum(bucket.width_seconds for bucket in pool.history)
-    if width <= 0:
-        return 0.0
+    width = max(SPEND_WINDOW_SECONDS, sum(bucket.width_seconds for bucket in pool.history))
     return sum(bucket.busy_seconds for bucket in pool.history) / width / pool.spec.concurrency
 
 

@@ -47,7 +47,7 @@ class Scaling(Resource):
     """How long a task may wait for its start."""
     target_percent: float = Field(95, ge=50, le=99.9)
     """The share of tasks, in percent, that start within targetWaitSeconds."""
-    stabilization_seconds: int = Field(3, ge=0, le=3_600)
+    stabilization_seconds: int = Field(5, ge=0, le=3_600)
     """How long a lower number must hold before the pool shrinks."""
     idle_seconds_to_zero: int = Field(300, ge=0, le=86_400)
     """How long a pool with no work keeps its last worker, when minReplicas is 0."""
