@@ -1,5 +1,6 @@
 """`agentfleet unpin`: take `spec.replicas` off an AgentPool, so that the planner decides again."""
 
+import os
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -35,13 +36,14 @@ def _remove_replicas(name: str, namespace: str | None) -> int | None:
     except ImportError as error:
         raise Unavailable("unpin needs the kubernetes package: pip install 'agentfleet[operator]'") from error
     config: Any = import_module("kubernetes.config")
+    file = os.environ.get("KUBECONFIG")
     try:
-        config.load_kube_config()
+        config.load_kube_config(config_file=file)
     except config.ConfigException as error:
         raise Unavailable(
             f"no cluster is configured ({error}); beside `agentfleet dev`, remove spec.replicas from the file"
         ) from error
-    where = namespace or _current_namespace(config)
+    where = namespace or _current_namespace(config, file)
     pools: Any = client.CustomObjectsApi()
     place = {"group": GROUP, "version": VERSION, "namespace": where, "plural": "agentpools", "name": name}
     try:
@@ -56,8 +58,8 @@ def _remove_replicas(name: str, namespace: str | None) -> int | None:
     return None if pinned is None else int(pinned)
 
 
-def _current_namespace(config: Any) -> str:
-    _, current = config.list_kube_config_contexts()
+def _current_namespace(config: Any, file: str | None) -> str:
+    _, current = config.list_kube_config_contexts(config_file=file)
     return str(current.get("context", {}).get("namespace") or "default")
 
 
