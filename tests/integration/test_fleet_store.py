@@ -167,6 +167,24 @@ async def test_the_first_pause_keeps_its_name_until_it_is_lifted(client: Redis, 
     assert await set_pause(client, keys, "pool/p", False, by="ben") is False
 
 
+async def test_a_pause_that_somebody_set_by_hand_in_redis_counts(client: Redis, keys: FleetKeys) -> None:
+    await client.hset(keys.switches, "pool/p", b"stop it!")
+    async with ConfigFollower(client, keys) as follower:
+        assert follower.paused(pool="p") == "pool/p"
+
+
+async def test_what_redis_refuses_to_read_pauses_everything_until_it_is_mended(
+    client: Redis, keys: FleetKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ConfigFollower(client, keys, check_seconds=0.02, silence_seconds=0.3) as follower:
+        await client.set(keys.switches, "no hash")
+        async with asyncio.timeout(5):
+            await until(lambda: follower.paused() == UNKNOWN)
+            await client.delete(keys.switches)
+            await until(lambda: follower.paused() is None)
+    assert "WRONGTYPE" in caplog.text
+
+
 async def test_a_pause_in_the_manifest_counts_like_a_switch(client: Redis, keys: FleetKeys) -> None:
     await publish(client, keys, config(keys, paused=True), 1)
     async with ConfigFollower(client, keys) as follower:

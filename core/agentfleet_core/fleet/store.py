@@ -17,6 +17,7 @@ from typing import Any, Self, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from agentfleet_core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from agentfleet_core.fleet.config import FleetConfig
@@ -204,7 +205,11 @@ class ConfigFollower:
             self._bell.clear()
             # Silence is no error here: it shows in `fresh`, and the next round asks again.
             with contextlib.suppress(Unavailable):
-                await self._read()
+                try:
+                    await self._read()
+                except RedisError as error:
+                    # Redis answers, but not this: no reason to stop asking, and until then all is paused.
+                    log.error("the fleet config cannot be read: %s", error)
 
     async def _read(self) -> None:
         asked = self._monotonic()
@@ -248,7 +253,7 @@ class ConfigFollower:
             try:
                 with reaching_redis():
                     await self._ring_at_changes()
-            except Unavailable:
+            except (Unavailable, RedisError):
                 await asyncio.sleep(self._check_seconds)
 
     async def _ring_at_changes(self) -> None:
@@ -261,8 +266,12 @@ class ConfigFollower:
 
 
 def _switch(text: bytes) -> Switch:
-    content: dict[str, Any] = json.loads(text)
-    return Switch(by=str(content["by"]), at_ms=int(content["at_ms"]))
+    """A pause whose note cannot be read is a pause all the same."""
+    try:
+        content: dict[str, Any] = json.loads(text)
+        return Switch(by=str(content["by"]), at_ms=int(content["at_ms"]))
+    except (ValueError, KeyError, TypeError):
+        return Switch(by="", at_ms=0)
 
 
 async def switches(redis: Redis, keys: FleetKeys) -> dict[str, Switch]:
