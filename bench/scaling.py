@@ -46,6 +46,10 @@ DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 OPERATOR = "agentfleet-operator"
 QUIET_SECONDS = 15.0
 """After the last change: what may be written once in ten seconds has then been written."""
+FORGOTTEN_SECONDS = 100.0
+"""After the last task: the rate of the last minute has then fallen to zero in every status, which is a
+change.
+"""
 
 
 @dataclass
@@ -194,10 +198,10 @@ def written(kube: KubeApiserver, offset: int) -> tuple[list[str], int]:
     return writes, offset + sum(len(line) for line in lines if line.endswith(b"\n"))
 
 
-async def until_quiet(kube: KubeApiserver) -> int:
-    """Await a while without writes; the audit log's offset."""
+async def until_quiet(kube: KubeApiserver, seconds: float = QUIET_SECONDS) -> int:
+    """Await so long without writes; the audit log's offset."""
     offset, quiet_since = kube.audit_log.stat().st_size, time.monotonic()
-    while time.monotonic() - quiet_since < QUIET_SECONDS:
+    while time.monotonic() - quiet_since < seconds:
         await asyncio.sleep(1.0)
         writes, offset = written(kube, offset)
         if writes:
@@ -219,7 +223,7 @@ def say(text: str) -> None:
 
 
 async def idle(kube: KubeApiserver, processes: Sequence[psutil.Process], seconds: float) -> dict[str, float]:
-    offset = await until_quiet(kube)
+    offset = await until_quiet(kube, FORGOTTEN_SECONDS)
     say(f"idle for {seconds:g} s")
     before, began = cpu_seconds(processes), time.monotonic()
     await asyncio.sleep(seconds)
