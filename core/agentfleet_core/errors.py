@@ -24,13 +24,12 @@
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 
 class AgentfleetError(Exception):
     """The root: one sentence that says what happened and, where the reader can act, what to change."""
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
 
 class InvalidInput(AgentfleetError):
@@ -84,7 +83,7 @@ class TaskFailed(AgentfleetError):
 
 
 class Overloaded(AgentfleetError):
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
 
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
@@ -120,7 +119,7 @@ class DeadlineExceeded(AgentfleetError):
 
 
 class Paused(AgentfleetError):
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is paused")
@@ -132,11 +131,15 @@ class LeadershipLost(AgentfleetError):
 
 
 class Unavailable(AgentfleetError):
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
 
 
 class HandlerFailed(AgentfleetError):
-    """`retryable` is false on the instance when trying again cannot help."""
+    """Also for handlers to raise: `retryable=False` says that trying again cannot help."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class ProviderError(AgentfleetError):

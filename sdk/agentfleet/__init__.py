@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from agentfleet.context import Reply, TaskContext
     from agentfleet.models import Result, Step, TaskEvent, TaskRequest
     from agentfleet.tools import Tool, tool
+    from agentfleet_core.errors import HandlerFailed
 
 __all__ = [
     "AsyncClient",
     "AsyncTask",
     "Client",
+    "HandlerFailed",
     "Reply",
     "Result",
     "Step",
@@ -30,6 +32,7 @@ _HOME = {
     "AsyncClient": "agentfleet.async_client",
     "AsyncTask": "agentfleet.async_client",
     "Client": "agentfleet.client",
+    "HandlerFailed": "agentfleet_core.errors",
     "Result": "agentfleet.models",
     "Step": "agentfleet.models",
     "Submission": "agentfleet.client",

@@ -96,7 +96,7 @@ def problem(
 def of_exception(error: Exception) -> Ending:
     """What a handler, a step or a tool raised."""
     if isinstance(error, HandlerFailed):
-        ending = retry if getattr(error, "retryable", True) else fail
+        ending = retry if error.retryable else fail
         return ending(AttemptReason.HANDLER_FAILED, str(error) or "the handler failed", error)
     where = _where(error)
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
