@@ -7,6 +7,7 @@ import pytest
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Swept
+from agentfleet_core.errors import InvalidInput
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.ports import Ledger
 from agentfleet_core.settings import FleetId
@@ -249,6 +250,16 @@ async def test_a_tenant_without_limits_may_spend_and_another_tenants_money_is_it
     await held(ledger, "a", 10 * DOLLAR)
     other = await ledger.reserve("globex", "b", 10 * DOLLAR, (DAY,), lease_ms=LEASE_MS)
     assert isinstance(other, Reserved)
+
+
+@pytest.mark.parametrize("amount", [-1, 2**53])
+async def test_an_amount_that_is_none_changes_nothing(ledger: Ledger, amount: int) -> None:
+    hold = await sent(ledger, "a", DOLLAR)
+    with pytest.raises(InvalidInput):
+        await held(ledger, "b", amount)
+    with pytest.raises(InvalidInput):
+        await ledger.settle(hold, amount)
+    assert await counts(ledger) == (0, DOLLAR, 0)
 
 
 async def test_money_near_the_exact_limit_is_counted_to_the_nano_dollar(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Settled, Swept
-from agentfleet_core.budget.money import NANO_PER_USD
+from agentfleet_core.budget.money import NANO_PER_USD, exact_nano
 from agentfleet_core.keyspace.connect import reaching_redis
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.keyspace.scripts import Call, load_script, run_all
@@ -73,7 +73,7 @@ class RedisLedger:
 
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:
         keys = self.keys(hold.tenant)
-        args = (hold.id, cost, int(unconfirmed), TOMBSTONE_MS, CORRECTABLE_MS, keys.room)
+        args = (hold.id, exact_nano(cost), int(unconfirmed), TOMBSTONE_MS, CORRECTABLE_MS, keys.room)
         with self._seconds["settle"].time():
             reply = await _SETTLE.run(self._redis, _hold_keys(keys, hold), args)
         already, booked, held = bool(reply[0]), int(reply[1]), int(reply[2])

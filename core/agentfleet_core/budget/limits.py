@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from agentfleet_core.budget.money import exact_nano
+
 
 @dataclass(frozen=True, slots=True)
 class LimitWindow:
@@ -27,6 +29,9 @@ class Hold:
     tenant: str
     amount: int
     limits: tuple[LimitWindow, ...]
+
+    def __post_init__(self) -> None:
+        exact_nano(self.amount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ def nano_usd(text: str) -> int:
     return nano
 
 
+def exact_nano(nano: int) -> int:
+    """The amount itself, if Redis holds it exactly. Raises `InvalidInput`: a negative hold would make room."""
+    if 0 <= nano <= MAX_NANO_USD:
+        return nano
+    raise InvalidInput(f"{nano} nano-USD is no amount; it must be between 0 and {MAX_NANO_USD}")
+
+
 def decimal_usd(nano: int) -> str:
     """The exact decimal, for machines: 31_200_000 as `"0.0312"`, 2 * 10^9 as `"2"`."""
     whole, fraction = divmod(abs(nano), NANO_PER_USD)

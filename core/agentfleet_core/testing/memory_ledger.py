@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Settled, Swept
+from agentfleet_core.budget.money import exact_nano
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class MemoryLedger:
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:
         record = self._holds.get((hold.tenant, hold.id))
         if record is not None and record.open:
-            self._end(record, cost, unconfirmed=unconfirmed)
+            self._end(record, exact_nano(cost), unconfirmed=unconfirmed)
             return Settled(cost, max(0, cost - hold.amount), already=False)
         if record is None or record.state != "charged" or unconfirmed:
             return Settled(record.booked if record else 0, 0, already=True)
