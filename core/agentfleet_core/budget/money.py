@@ -33,7 +33,7 @@ def nano_usd(text: str) -> int:
 
 
 def exact_nano(nano: int) -> int:
-    """The amount itself, if Redis holds it exactly. Raises `InvalidInput`: a negative hold would make room."""
+    """The amount, if Redis holds it exactly. Raises `InvalidInput`: a negative hold would make room."""
     if 0 <= nano <= MAX_NANO_USD:
         return nano
     raise InvalidInput(f"{nano} nano-USD is no amount; it must be between 0 and {MAX_NANO_USD}")
