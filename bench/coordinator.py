@@ -7,8 +7,8 @@ awaited one after the other.
 
     python -m bench.coordinator [--seconds 8] [--connections 64] [--batches 100] [--rounds 2] [--no-peer]
 
-The last line is JSON: submits_per_s, submit_p99_ms, batch_tasks_per_s (medians of the rounds), the peer's, and
-CPU time per task of the service and of Redis, which other load on the machine hardly changes.
+The last line is JSON: submits_per_s, submit_p99_ms, batch_tasks_per_s (medians of the rounds), the peer's,
+and CPU time per task of the service and of Redis, which other load on the machine hardly changes.
 """
 
 import argparse
