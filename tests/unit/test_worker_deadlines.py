@@ -49,11 +49,15 @@ async def test_a_cancel_from_outside_stays_one(deadlines: Deadlines) -> None:
 
 
 async def test_an_error_at_the_deadline_is_not_hidden(deadlines: Deadlines) -> None:
-    with pytest.raises(KeyError), within(deadlines, 0.01):
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            raise KeyError from None
+    async def fail_at_the_deadline() -> None:
+        with within(deadlines, 0.01):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise KeyError from None
+
+    with pytest.raises(KeyError):
+        await fail_at_the_deadline()
 
 
 async def test_each_deadline_is_told_once_and_in_no_set_afterwards(deadlines: Deadlines) -> None:
