@@ -193,6 +193,8 @@ def test_with_a_data_folder_tasks_keys_and_spend_outlive_it(tmp_path: Path) -> N
     first = Dev(tmp_path, *data)
     done = first.json("submit", "product-question", "question=Is it blue?", "--wait")
     keys = running_keys(first)
+    beside = ("dev", "-f", str(first.folder), "--port", "0", *data)
+    assert "another fleet runs on" in first.run(*beside, code=3)
     assert first.end(signal.SIGTERM) == 0
     second = Dev(tmp_path, *data)
     assert second.json("get", f"task/{done['id']}")["result"]["output"] == done["output"]

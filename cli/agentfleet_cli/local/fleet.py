@@ -5,6 +5,7 @@ and replicas are processes. Everything is started in order and stopped in revers
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import socket
@@ -29,7 +30,7 @@ from agentfleet_cli.local.manifests import read_manifests
 from agentfleet_cli.local.publisher import Publisher
 from agentfleet_cli.local.redis_server import free_port, redis_server
 from agentfleet_core.autoscaler.loop import Autoscaler
-from agentfleet_core.errors import AgentfleetError, InvalidInput, Unavailable
+from agentfleet_core.errors import AgentfleetError, Conflict, InvalidInput, Unavailable
 from agentfleet_core.fleet.config import CompiledPool, FleetConfig
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.connect import connect
@@ -115,6 +116,7 @@ class LocalFleet:
         self._failed = asyncio.get_running_loop().create_future()
         self.folder = options.data or Path(self._stack.enter_context(_scratch_folder()))
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(_alone_in(self.folder))
         self._stack.enter_context(_logs_in(self.log("planner")))
         self.redis_url = self._stack.enter_context(redis_server(folder=self.folder)).url
         self._redis = connect(self.redis_url)
@@ -251,6 +253,17 @@ async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
         return (await client.get(f"{url}/readyz")).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two Redis servers on the same files would ruin them. Raises `Conflict` when another fleet is there."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Conflict(f"another fleet runs on {folder}; end it, or choose another --data") from error
+        yield
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from agentfleet_cli.local.children import die_with_parent
 from agentfleet_core.errors import Unavailable
 
 START_SECONDS = 15.0
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,32 +78,52 @@ def redis_server(
     """Runs while the block does; its data is in `folder`, or in a temporary one that goes with it."""
     with tempfile.TemporaryDirectory(prefix="agentfleet-redis-") as scratch:
         home = folder or Path(scratch)
-        port = port or free_port()
         settings = {
             "bind": "127.0.0.1",
-            "port": str(port),
             "dir": str(home),
             "save": "",
             "appendonly": "yes" if append_only else "no",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
         }
-        given = (word for name, value in settings.items() for word in (f"--{name}", value))
-        command = [str(find_redis()), *given, *options]
-        with (home / "redis.log").open("ab") as log:
+        given = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        server = _start([str(find_redis()), *given, *options], port, home / "redis.log")
+        try:
+            yield server
+        finally:
+            _end(server.process)
+
+
+def _start(command: list[str], port: int | None, log: Path) -> RedisServer:
+    """Up when it returns. A free port may be taken before the server binds it: then another is tried."""
+    for left in reversed(range(TRIES)):
+        number = port or free_port()
+        with log.open("ab") as sink:
             process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent
+                [*command, "--port", str(number)],
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         try:
-            _wait_until_up(process, port, home / "redis.log")
-            yield RedisServer(port, process)
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _wait_until_up(process, number, log)
+        except BaseException as error:
+            _end(process)
+            if port or not left or not isinstance(error, Unavailable):
+                raise
+        else:
+            return RedisServer(number, process)
+    raise Unavailable("the Redis server was never started")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
@@ -112,12 +133,19 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> 
             raise Unavailable(
                 f"the Redis server ended at its start: {log.read_text(errors='replace')[-500:]}"
             )
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                if connection.recv(16).startswith(b"+PONG"):
-                    return
-        except OSError:
-            pass
+        if _answers(port, process.pid):
+            return
         time.sleep(0.01)
     raise Unavailable(f"the Redis server did not answer within {START_SECONDS:g} s")
+
+
+def _answers(port: int, pid: int) -> bool:
+    """It has loaded its data, and it is ours: on a port taken by another server ours ends a moment later."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
+            with connection.makefile("rb") as answer:
+                said = answer.read()
+    except OSError:
+        return False
+    return said.startswith(b"+PONG") and b"process_id:%d\r\n" % pid in said
