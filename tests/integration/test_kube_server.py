@@ -1,12 +1,14 @@
 """The kube-apiserver that tests run against: shared by all processes of a run, gone with the last of them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 import uuid
 from pathlib import Path
 
+import psutil
 from tests.servers.kube import ROOT, KubeApiserver, shared_kube_apiserver
 
 USE_IT = """
@@ -52,6 +54,44 @@ def test_processes_share_one_server_which_ends_with_the_last_even_when_they_are_
         time.sleep(0.02)
     assert not folder.exists()
     assert not (folder.parent / f"afkube-{key}").exists()
+
+
+OWN_ONE = """
+import os, signal
+from tests.servers.kube import kube_apiserver
+with kube_apiserver(crds=None) as server:
+    print(server.folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_owner_leaves_no_server_behind() -> None:
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    owner = subprocess.run(
+        [sys.executable, "-c", OWN_ONE],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    folder = owner.stdout.strip()
+    assert folder
+    end = time.monotonic() + 30
+    while _runs_in(folder) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert _runs_in(folder) == []
+    shutil.rmtree(folder)
+
+
+def _runs_in(folder: str) -> list[int]:
+    """Processes whose command names the folder, or that work in it."""
+    running = psutil.process_iter(["cmdline", "cwd"])
+    return [
+        one.pid
+        for one in running
+        if folder in " ".join(one.info["cmdline"] or ()) or one.info["cwd"] == folder
+    ]
 
 
 def _user(key: str) -> "subprocess.Popen[str]":

@@ -36,6 +36,15 @@ START_SECONDS = 60.0
 ADMIN = "admin"
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
+# Becomes the program, tied to our life: SIGTERM from the kernel when we go, even by kill -9 (Linux). Not by
+# preexec_fn, which warns in a process with threads, as test processes are.
+TIED = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 CONTROLLERS = ("deployment-controller", "replicaset-controller", "garbage-collector-controller")
 
 # SEC1 wrapping of a P-256 private key, without the optional public part: 32 random bytes are a key.
@@ -275,7 +284,13 @@ def _controller_manager(program: Path, server: KubeApiserver) -> list[str]:
 @contextmanager
 def _running(command: Sequence[str], name: str, folder: Path) -> Iterator[None]:
     with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-c", TIED, *command],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         yield
     except BaseException as error:
