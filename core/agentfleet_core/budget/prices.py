@@ -17,6 +17,8 @@ from agentfleet_core.errors import CostUnknown
 
 _PER_MILLION = 1_000_000
 _PER_THOUSAND = 1_000
+Exact = Fraction | int
+"""No float: whole where it can be, since that is cheaper."""
 _GLOBAL_GEOS = ("", "global", "not_available")
 
 
@@ -186,26 +188,26 @@ def _reachable(prompt_tokens: int, bands: Iterable[Band]) -> list[tuple[Band, in
     return reachable
 
 
-def _service_factor(service_tier: str, rates: Rates) -> Fraction:
+def _service_factor(service_tier: str, rates: Rates) -> Exact:
     declared = {"batch": rates.multipliers.batch, "priority": rates.multipliers.priority}
     return _declared_factor("standard", service_tier, declared, "service_tier", rates)
 
 
-def _speed_factor(speed: str, rates: Rates) -> Fraction:
+def _speed_factor(speed: str, rates: Rates) -> Exact:
     return _declared_factor("standard", speed, {"fast": rates.multipliers.fast}, "speed", rates)
 
 
-def _geo_factor(geo: str, rates: Rates) -> Fraction:
+def _geo_factor(geo: str, rates: Rates) -> Exact:
     if geo in _GLOBAL_GEOS:
-        return Fraction(1)
+        return 1
     return _declared_factor("", geo, {"us": rates.multipliers.inference_geo_us}, "inference_geo", rates)
 
 
 def _declared_factor(
     plain: str, value: str, declared: Mapping[str, str | None], field: str, rates: Rates
-) -> Fraction:
+) -> Exact:
     if value == plain:
-        return Fraction(1)
+        return 1
     factor = _factor(declared.get(value))
     if factor is None:
         raise CostUnknown(
@@ -219,9 +221,9 @@ def _factor(text: str | None) -> Fraction | None:
     return None if text is None else Fraction(text)
 
 
-def _searches(count: int, rates: Rates) -> Fraction:
+def _searches(count: int, rates: Rates) -> Exact:
     if count == 0:
-        return Fraction(0)
+        return 0
     if rates.web_search is None:
         raise CostUnknown(
             f'model "{rates.model}" has no price for web searches; declare webSearchesPerThousand',
