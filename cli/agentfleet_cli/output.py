@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -109,9 +109,11 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
 
 
-def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    for line in table(header, rows):
-        print(line)
+def say_lines(lines: Iterable[str]) -> None:
+    """Cut at the terminal's width; whole where a program reads them."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines:
+        print(line[:width])
 
 
 def table(

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from agentfleet.models import TaskInfo
+from agentfleet.models import Result, Step, TaskEvent, TaskInfo
 from agentfleet_cli.demo.plain import PlainStory
 from agentfleet_cli.views.fleet import Frame, screen
+from agentfleet_cli.views.progress import delay_line, progress_line
 from agentfleet_cli.views.report import Sitting, report_json, report_lines
+from agentfleet_cli.views.tasks import task_lines, task_table
 
 SCREENS = Path(__file__).parent / "screens"
 START = datetime(2026, 11, 24, 14, 0, 0, tzinfo=UTC)
@@ -39,23 +41,44 @@ def clock(seconds: float) -> str:
 
 def pool(name: str, **changes: Any) -> dict[str, Any]:
     counters = {
-        "waiting": 4, "blocked": 0, "running": 11, "parked": 0, "due": 0, "orphaned": 0, "oldest_wait_seconds": 0.7,
-        "next_due_at": None, "admitted_total": 40, "started_total": 36, "ended_total": 25, "blocked_tenants": {},
-    } | changes.pop("counters", {})  # fmt: skip
+        "waiting": 4,
+        "blocked": 0,
+        "running": 11,
+        "parked": 0,
+        "due": 0,
+        "orphaned": 0,
+        "oldest_wait_seconds": 0.7,
+        "next_due_at": None,
+        "admitted_total": 40,
+        "started_total": 36,
+        "ended_total": 25,
+        "blocked_tenants": {},
+    } | changes.pop("counters", {})
     plan = {
-        "replicas": 3, "wanted": 3, "ready": 3, "limited_by": "", "spend_per_hour_nano_usd": 2_410_000_000,
-        "notes": [{"reason": "TargetWait", "replicas": 3, "text": "so 95 % start within 2 s"}], "not_counted": [],
-    } | changes.pop("plan", {})  # fmt: skip
+        "replicas": 3,
+        "wanted": 3,
+        "ready": 3,
+        "limited_by": "",
+        "spend_per_hour_nano_usd": 2_410_000_000,
+        "notes": [{"reason": "TargetWait", "replicas": 3, "text": "so 95 % start within 2 s"}],
+        "not_counted": [],
+    } | changes.pop("plan", {})
     shown = {"name": name, "lane": "Interactive", "paused": None, "workers": plan["ready"], "max_replicas": 6}
     return {**shown, "counters": counters, "plan": plan} | changes
 
 
 def tenant(name: str, spent: int, held: int, amount: int, **changes: Any) -> dict[str, Any]:
     limit = {
-        "name": "day", "period": "Day", "time_zone": "UTC", "amount_usd": f"{amount / 1e9:.9f}",
-        "amount_nano_usd": amount, "spent_nano_usd": spent, "held_nano_usd": held,
-        "remaining_nano_usd": amount - spent - held, "resets_at": "2026-11-25T00:00:00.000+00:00",
-    }  # fmt: skip
+        "name": "day",
+        "period": "Day",
+        "time_zone": "UTC",
+        "amount_usd": f"{amount / 1e9:.9f}",
+        "amount_nano_usd": amount,
+        "spent_nano_usd": spent,
+        "held_nano_usd": held,
+        "remaining_nano_usd": amount - spent - held,
+        "resets_at": "2026-11-25T00:00:00.000+00:00",
+    }
     shown = {"tenant": name, "budget": name, "phase": "Normal", "paused": None, "waiting_for_budget": {}}
     return {**shown, "limits": [limit]} | changes
 
@@ -141,11 +164,26 @@ def test_without_a_terminal_only_news_is_said(check: Check) -> None:
 
 def task(number: int, **changes: Any) -> TaskInfo:
     made: dict[str, Any] = {
-        "id": f"interactive.{number}", "type": "refund-request", "tenant": "acme", "pool": "interactive",
-        "tier": "capable", "state": "succeeded", "reason": "", "attempt": 1, "failures": 0, "priority": 50,
-        "labels": {}, "submitted_at": START, "started_at": START + timedelta(seconds=number / 4), "ended_at": None,
-        "not_before": None, "cost": Decimal("0.0021"), "cost_nano_usd": 2_100_000, "limitations": (), "error": None,
-    }  # fmt: skip
+        "id": f"interactive.{number}",
+        "type": "refund-request",
+        "tenant": "acme",
+        "pool": "interactive",
+        "tier": "capable",
+        "state": "succeeded",
+        "reason": "",
+        "attempt": 1,
+        "failures": 0,
+        "priority": 50,
+        "labels": {},
+        "submitted_at": START,
+        "started_at": START + timedelta(seconds=number / 4),
+        "ended_at": None,
+        "not_before": None,
+        "cost": Decimal("0.0021"),
+        "cost_nano_usd": 2_100_000,
+        "limitations": (),
+        "error": None,
+    }
     return TaskInfo(**(made | changes))
 
 
@@ -178,3 +216,41 @@ def test_the_report(check: Check) -> None:
 
 def test_the_report_for_programs(check: Check) -> None:
     check("report_json", json.dumps(report_json(SITTING), indent=1, sort_keys=True).splitlines())
+
+
+def test_one_task_in_full(check: Check) -> None:
+    ended = task(
+        3,
+        ended_at=START + timedelta(seconds=9),
+        limitations=("step tone was skipped: it timed out",),
+        error={"title": "Handler failed", "detail": "the shop's server is away"},
+        state="partial",
+        reason="TaskTimeout",
+    )
+    steps = (
+        Step("turn-1", "llm", {}, Decimal("0.000372"), "capable", "claude-sonnet-5-5", START, START),
+        Step("lookup_order", "tool", {}, Decimal(0), None, None, START, START),
+    )
+    result = Result(
+        ended.id, "partial", {"reply": "…"}, None, ended.limitations, ended.cost, 2_100_000, steps
+    )
+    check("task", task_lines(ended, result))
+    check(
+        "task_list",
+        task_table([ended, task(4, state="queued", started_at=None)], START + timedelta(minutes=3)),
+    )
+
+
+def test_whoever_waits_for_a_task_sees_what_happens(check: Check) -> None:
+    events = [
+        TaskEvent("1", "queued", 0, {}),
+        TaskEvent("2", "started", 1, {}),
+        TaskEvent("3", "step", 1, {"kind": "llm", "name": "turn-1", "cost_nano_usd": 372_000}),
+        TaskEvent("4", "step", 1, {"kind": "tool", "name": "lookup_order", "cost_nano_usd": 0}),
+        TaskEvent("5", "delta", 1, {"text": "I am"}),
+        TaskEvent("6", "reset", 2, {}),
+    ]
+    parked = task(
+        5, state="parked", reason="BudgetExhausted: no room", not_before=START + timedelta(hours=10)
+    )
+    check("progress", [*filter(None, map(progress_line, events)), delay_line(parked), delay_line(task(6))])

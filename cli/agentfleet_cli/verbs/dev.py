@@ -76,7 +76,7 @@ async def _run(options: LocalOptions, output: Format) -> None:
 
     def say_change(line: str) -> None:
         if output is Format.JSON:
-            say_json({"event": "manifests", "text": line})
+            say_json({"event": "notice", "text": line})
         else:
             print(line, flush=True)
 

@@ -9,7 +9,7 @@ import typer
 
 from agentfleet.client import Client, Task
 from agentfleet_cli.connection import admin_client, tenant_client
-from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, say_table, verb
+from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, say_lines, table, verb
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
 from agentfleet_cli.views.words import dollars, plain_dollars, reset_time
@@ -89,8 +89,7 @@ def _tasks(client: Client, limit: int, output: Format, **filters: Any) -> None:
     if output is Format.JSON:
         say_json({"items": [task_json(item) for item in items], "next_cursor": cursor})
         return
-    for line in task_table(items, datetime.now(UTC)):
-        print(line)
+    say_lines(task_table(items, datetime.now(UTC)))
     if not items:
         print("no task matches")
 
@@ -100,13 +99,12 @@ def _part(fleet: Mapping[str, Any], thing: str, output: Format) -> None:
     if output is Format.JSON:
         say_json(part)
     elif thing == "pools":
-        for line in pool_lines(part):
-            print(line)
+        say_lines(pool_lines(part))
     elif thing == "budgets":
         _say_budgets(part)
     else:
         rows = [(tier["name"], str(tier["rank"]), ", ".join(tier["models"])) for tier in part]
-        say_table(("TIER", "RANK", "MODELS"), rows)
+        say_lines(table(("TIER", "RANK", "MODELS"), rows))
 
 
 def _say_budgets(tenants: Sequence[Mapping[str, Any]]) -> None:
@@ -116,7 +114,7 @@ def _say_budgets(tenants: Sequence[Mapping[str, Any]]) -> None:
         if not tenant["limits"]:
             rows.append((tenant["tenant"], "-", "-", "-", "none", "-", phase(tenant)))
         rows.extend(_budget_row(tenant, limit) for limit in tenant["limits"])
-    say_table(("TENANT", "LIMIT", "SPENT", "HELD", "AMOUNT", "RESETS", "PHASE"), rows)
+    say_lines(table(("TENANT", "LIMIT", "SPENT", "HELD", "AMOUNT", "RESETS", "PHASE"), rows))
 
 
 def _budget_row(tenant: Mapping[str, Any], limit: Mapping[str, Any]) -> tuple[str, ...]:
