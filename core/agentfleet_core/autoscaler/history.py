@@ -38,7 +38,7 @@ class PoolHistory:
         """Nano-USD, over the kept buckets; over a minute at least, so that one early call is no trend."""
         if not self.buckets:
             return 0
-        seconds = max(SPEND_WINDOW_SECONDS, sum(bucket.width_seconds for bucket in self.buckets))
+        seconds = max(SPEND_WINDOW_SECONDS, len(self.buckets) * WIDTH_SECONDS)
         return round(sum(bucket.spent for bucket in self.buckets) * 3_600 / seconds)
 
 

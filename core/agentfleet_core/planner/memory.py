@@ -7,6 +7,7 @@ be lost
 
 import math
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from agentfleet_core.planner.replay import LONGEST_SERVICE_STEPS, Replay, fresh_replay, skip, step
 from agentfleet_core.planner.snapshot import Bucket, PoolSnapshot
@@ -54,12 +55,9 @@ def remember(pool: PoolSnapshot, service_seconds: float) -> Memory:
     if memory is None or not _fits(memory, pool, service_seconds):
         memory = _fresh(pool, service_seconds)
     grain = memory.replay.grain
-    buckets = [
-        bucket
-        for bucket in pool.history
-        if bucket.start_seconds >= memory.until_seconds
-        and bucket.start_seconds + bucket.width_seconds <= pool.now_seconds
-    ]
+    since = memory.until_seconds
+    new = list(takewhile(lambda bucket: bucket.start_seconds >= since, reversed(pool.history)))
+    buckets = [each for each in reversed(new) if each.start_seconds + each.width_seconds <= pool.now_seconds]
     if not buckets:
         return memory
     missed = int((buckets[0].start_seconds - memory.until_seconds) // grain)

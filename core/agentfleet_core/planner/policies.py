@@ -58,8 +58,8 @@ def max_replicas(pool: PoolSnapshot, number: int) -> Note | None:
 
 def spend_per_hour(pool: PoolSnapshot, number: int) -> Note | None:
     """A brake, not the hard cap: one worker may always run, so that what is queued is not stuck for ever."""
-    limit, busy = max_spend(pool), busy_workers(pool)
-    if limit is None or busy <= 0 or pool.spend_per_hour <= 0:
+    limit = max_spend(pool)
+    if limit is None or pool.spend_per_hour <= 0 or (busy := busy_workers(pool)) <= 0:
         return None
     each = round(pool.spend_per_hour / busy)
     allowed = max(1, limit // each) if each > 0 else number

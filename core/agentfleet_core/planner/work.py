@@ -1,9 +1,9 @@
 """PURE. What a snapshot says about a pool's work and money, in the words of the rules."""
 
 from decimal import Decimal
+from itertools import takewhile
 
 from agentfleet_core.planner.snapshot import PoolSnapshot
-
 
 SPEND_WINDOW_SECONDS = 60.0
 """Spend and busy time are means over the history, and over so long at least: one early call is no trend."""
@@ -43,6 +43,6 @@ def max_spend(pool: PoolSnapshot) -> int | None:
 def arrival_rate(pool: PoolSnapshot, window_seconds: float) -> float:
     """Arrivals a second over the newest `window_seconds` of the history."""
     since = pool.now_seconds - window_seconds
-    recent = [bucket for bucket in pool.history if bucket.start_seconds >= since]
+    recent = list(takewhile(lambda bucket: bucket.start_seconds >= since, reversed(pool.history)))
     width = sum(bucket.width_seconds for bucket in recent)
     return sum(bucket.arrivals for bucket in recent) / width if width > 0 else 0.0
