@@ -157,9 +157,17 @@ class Conversation:
 
     async def _use_tools(self, number: int, uses: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The results in the order of the calls; calls of one turn run at the same time."""
-        return await asyncio.gather(
-            *(self._use_tool(f"tool-{number}-{place}", use) for place, use in enumerate(uses, 1))
-        )
+        running = [
+            asyncio.ensure_future(self._use_tool(f"tool-{number}-{place}", use))
+            for place, use in enumerate(uses, 1)
+        ]
+        try:
+            # All of them, also after one has failed: what the others did is journaled then, not done again.
+            await asyncio.wait(running)
+        finally:
+            for each in running:
+                each.cancel()
+        return [each.result() for each in running]
 
     async def _use_tool(self, key: str, use: Mapping[str, Any]) -> dict[str, Any]:
         result = await self._context.run(

@@ -4,6 +4,7 @@ Only the event loop changes it; the lease thread reads its claim and its type's 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 class Attempt:
     __slots__ = (
+        "_calls",
+        "_no_calls",
         "_offset_ms",
         "claim",
         "claimed_at",
@@ -46,6 +49,8 @@ class Attempt:
         """The deadline is the end of the task's life: `expiresAfterSeconds`, not `taskSeconds`."""
         self.stopped: BaseException | None = None
         self.settled = False
+        self._calls = 0
+        self._no_calls: asyncio.Event | None = None
         self.on_stop: Callable[[Attempt], object] | None = None
         """Called once, when it is first stopped from outside."""
         self.task: asyncio.Task[None] | None = None
@@ -61,6 +66,29 @@ class Attempt:
 
     def at_ms(self, monotonic: float) -> int:
         return int(monotonic * 1000 + self._offset_ms)
+
+    def call_begins(self) -> None:
+        """A paid call is under way; it ends when it is settled and journaled."""
+        self._calls += 1
+
+    def call_ends(self) -> None:
+        self._calls -= 1
+        if self._calls == 0 and self._no_calls is not None:
+            self._no_calls.set()
+
+    async def wait_for_calls(self, timeout_seconds: float) -> None:
+        """Those that an ended handler left under way: what they bring is journaled, not paid for again."""
+        if self._calls == 0:
+            return
+        self._no_calls = asyncio.Event()
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._no_calls.wait()
+
+    def close(self) -> None:
+        """Its handler has ended: whatever still runs for it starts no further step."""
+        if self.stopped is None:
+            self.stopped = AttemptLost()
 
     def stop(self, ending: Ending) -> None:
         """End it so; the first word counts."""

@@ -55,6 +55,9 @@ class Runner:
         CURRENT.set(context)
         try:
             ending = await self._outcome(attempt, context)
+            attempt.close()
+            if ending is not None and ending.kind is not SettleKind.END:
+                await attempt.wait_for_calls(attempt.spec.timeouts.llm_call_seconds)
             if ending is TIMED_OUT:
                 ending = await self._time_out(attempt)
             if ending is not None:

@@ -67,6 +67,16 @@ async def stream_then_fail_once(ctx: TaskContext, question: str) -> dict[str, An
     return {"same": text == TEXTS[ctx.task_id]}
 
 
+async def fail_beside_a_call(ctx: TaskContext, question: str) -> str:
+    async def fail_once() -> None:
+        await asyncio.sleep(0.1)  # the call is under way
+        if count(ctx, "beside") == 1:
+            raise RuntimeError("once")
+
+    reply, _ = await asyncio.gather(ctx.llm("answer", prompt=question), fail_once())
+    return reply.text
+
+
 async def ignore_the_stop(ctx: TaskContext) -> str:
     while True:
         try:

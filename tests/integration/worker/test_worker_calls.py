@@ -272,3 +272,14 @@ async def test_a_journaled_call_is_replayed_to_a_client_that_streams(
     assert output(record)["same"] is True
     assert record.attempt == 2
     assert provider[0].bill.total.calls == 1
+
+
+async def test_what_a_failing_handler_left_under_way_is_journaled(fleet: Fleet, provider: Provider) -> None:
+    provider[0].behaviour = provider[0].behaviour.changed({"speed": 1.0})
+    fleet.handler("fail_beside_a_call")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("fail-beside-a-call", question=script(text="It ships.", seconds=0.3))
+    assert output(record).startswith("It ships.")
+    assert (record.attempt, provider[0].bill.total.calls) == (2, 1)
+    assert await spent_and_held(fleet) == (record.cost, 0)

@@ -7,9 +7,9 @@ provider may bill it). A cancelled caller does not stop the settling: that goes 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
@@ -90,6 +90,7 @@ class MeteredTry:
         self._ended = False
         self._bytes = 0
         self._sent_at = time.monotonic()
+        paid.context.running.call_begins()
         self._until = min(paid.until, self._sent_at + paid.context.running.spec.timeouts.llm_call_seconds)
 
     @property
@@ -198,14 +199,23 @@ class MeteredTry:
         return Broken(None, "timeout_error", str(broken), error=broken)
 
     async def _settle(self, cost: int) -> None:
+        await self._end(self._services.budget.settle(self._hold, cost))
+
+    async def _end(self, work: Coroutine[Any, Any, None]) -> None:
+        """The one way out; goes on when the caller is cancelled."""
         self._ended = True
-        await asyncio.shield(self._services.background.start(self._services.budget.settle(self._hold, cost)))
+        await asyncio.shield(self._services.background.start(self._ending(work)))
+
+    async def _ending(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._paid.context.running.call_ends()
 
     async def _charge_cut(self) -> None:
         """Before anything else happens in the task: its end would leave no place for the entry."""
         if not self._ended:
-            self._ended = True
-            await asyncio.shield(self._services.background.start(self._charge_worst_case()))
+            await self._end(self._charge_worst_case())
 
     async def _charge_worst_case(self) -> None:
         """The ledger by its worst case, and the task's cost too: a journal entry without a result."""
@@ -225,8 +235,7 @@ class MeteredTry:
 
     async def _complete(self) -> None:
         """Settled and journaled before anything else happens with the answer."""
-        self._ended = True
-        await asyncio.shield(self._services.background.start(self._keep()))
+        await self._end(self._keep())
 
     async def _keep(self) -> None:
         paid = self._paid
