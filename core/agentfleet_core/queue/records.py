@@ -4,7 +4,7 @@ The size limits stand here, because what is written here is what has a size.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -82,23 +82,28 @@ def decode_envelope(task_id: str, kept: bytes) -> Envelope:
 
 def decode_claims(pool: str, reply: Sequence[Any]) -> list[Claim]:
     """`{now, next check, tasks}` as claim.lua returns it."""
-    now_ms = reply[0]
+    now_ms, items = reply[0], reply[2]
     claims = []
-    for ulid, attempt, failures, admitted, started, parked, kept, journal in reply[2]:
-        steps: Mapping[str, bytes] = dict(zip(map(bytes.decode, journal[::2]), journal[1::2], strict=True))
+    for start in range(0, len(items), 3):
+        numbers, kept, journal = items[start : start + 3]
+        ulid, attempt, failures, admitted, started, parked = numbers.split()
         claims.append(
             Claim(
                 decode_envelope(f"{pool}.{ulid.decode()}", kept),
-                attempt,
+                int(attempt),
                 int(failures),
                 int(admitted),
                 int(started),
                 int(parked),
                 now_ms,
-                steps,
+                decode_journal(journal) if journal else {},
             )
         )
     return claims
+
+
+def decode_journal(fields: Sequence[bytes]) -> dict[str, bytes]:
+    return dict(zip(map(bytes.decode, fields[::2]), fields[1::2], strict=True))
 
 
 def decode_task(task_id: str, fields: Sequence[Any] | None) -> TaskRecord | None:
@@ -106,7 +111,7 @@ def decode_task(task_id: str, fields: Sequence[Any] | None) -> TaskRecord | None
     if not fields:
         return None
     constants, state, kept, attempt, failures, started, ended, not_before, *rest = fields
-    reason, output, error, errors, limitations, cost, worker, deleted = rest
+    reason, output, error, errors, limitations, cost, worker, deleted, claimed = rest
     admitted_ms = int(_CONSTANTS.unpack_from(constants)[0])
     return TaskRecord(
         envelope=decode_envelope(task_id, kept),
@@ -114,7 +119,7 @@ def decode_task(task_id: str, fields: Sequence[Any] | None) -> TaskRecord | None
         attempt=int(attempt or 0),
         failures=int(failures or 0),
         admitted_ms=admitted_ms,
-        started_ms=int(started or 0),
+        started_ms=int(started or claimed or 0),
         ended_ms=int(ended or 0),
         not_before_ms=int(not_before or 0) if state == b"parked" else 0,
         reason=(reason or b"").decode(),

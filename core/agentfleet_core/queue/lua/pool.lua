@@ -21,7 +21,8 @@ local share, counters = tag .. ':share', tag .. ':counters'
 local task_prefix = tag .. ':t:'
 local lanes_prefix, deferred_prefix, stream_prefix = tag .. ':l:', tag .. ':d:', tag .. ':q:'
 
-local waiting_by, running_by, totals = {}, {}, {}
+local waiting_by, totals = {}, {}
+local running_tenants, running_types, running_workers = {}, {}, {}
 local unleased, changed, arrived = {}, false, 0
 
 local function add(into, name, n)
@@ -95,9 +96,9 @@ end
 
 local function leave_running(id, tenant, kind, worker)
   unleased[#unleased + 1] = id
-  add(running_by, 't:' .. tenant, -1)
-  add(running_by, 'y:' .. kind, -1)
-  add(running_by, 'w:' .. worker, -1)
+  add(running_tenants, tenant, -1)
+  add(running_types, kind, -1)
+  add(running_workers, worker, -1)
   changed = true
 end
 
@@ -239,6 +240,14 @@ local function flush_waiting()
   waiting_by = {}
 end
 
+local function flush_running(prefix, by)
+  for name, n in pairs(by) do
+    if n ~= 0 and call('HINCRBY', tag .. ':running', prefix .. name, n) == 0 then
+      call('HDEL', tag .. ':running', prefix .. name)
+    end
+  end
+end
+
 local function signal(at_once)
   local last = tonumber(call('HGET', counters, 'signalled') or 0)
   if at_once or now - last >= SIGNAL_MS then
@@ -256,9 +265,9 @@ end
 local function flush(was_idle)
   flush_leases()
   flush_waiting()
-  for name, n in pairs(running_by) do
-    if n ~= 0 and call('HINCRBY', tag .. ':running', name, n) == 0 then call('HDEL', tag .. ':running', name) end
-  end
+  flush_running('t:', running_tenants)
+  flush_running('y:', running_types)
+  flush_running('w:', running_workers)
   for name, n in pairs(totals) do
     if n ~= 0 then call('HINCRBY', counters, name, n) end
   end
