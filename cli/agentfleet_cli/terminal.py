@@ -48,7 +48,7 @@ def own_foreground() -> Iterator[None]:
     """Ctrl-C reaches us alone, not the `make` or script that started us and would call it a failure.
 
     Only where we share its process group in a terminal's foreground; Ctrl-Z does nothing meanwhile, as it
-    would stop us and leave whoever waits for us stuck. """
+    would stop us and leave whoever waits for us stuck."""
     former = os.getpgrp()
     if not sys.stdin.isatty() or former == os.getpid() or os.tcgetpgrp(sys.stdin.fileno()) != former:
         yield

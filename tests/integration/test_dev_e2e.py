@@ -14,6 +14,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from agentfleet import Client
 from agentfleet_cli.main import app
 
 pytestmark = pytest.mark.xdist_group("local")
@@ -44,6 +45,7 @@ class Dev:
         unset = ("AGENTFLEET_URL", "AGENTFLEET_API_KEY", "AGENTFLEET_ADMIN_KEY", "ANTHROPIC_API_KEY")
         self.environment: dict[str, str | None] = {**state, **dict.fromkeys(unset)}
         clean = {name: value for name, value in os.environ.items() if name not in unset} | state
+        clean["AGENTFLEET_LEASE_SECONDS"] = "2"
         options = ("-f", str(self.folder), "--port", "0", "--sim-speed", "20", "-o", "json", *more)
         command = [sys.executable, "-m", "agentfleet_cli", "dev", *options]
         self.process = subprocess.Popen(command, env=clean, stdout=subprocess.PIPE, text=True)
@@ -71,6 +73,10 @@ class Dev:
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def workers(self) -> list[psutil.Process]:
+        server = next(each for each in self.family() if "agentfleet_worker.forkserver" in each.cmdline())
+        return server.children()
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -167,6 +173,19 @@ def test_changed_manifests_are_followed_and_mistakes_named(dev: Dev) -> None:
     assert "manifests changed" in dev.event()["text"]
     result = dev.json("submit", "shout", "text=hello", "--wait")
     assert result["output"] == {"loud": "HELLO"}
+
+
+def test_a_killed_workers_task_goes_on_in_another(dev: Dev) -> None:
+    task = dev.json("submit", "product-question", 'question=sim:{"text": "At last.", "seconds": 40}')
+    while dev.json("get", f"task/{task['id']}")["state"] != "running":
+        pass
+    for worker in dev.workers():
+        worker.kill()
+    assert "ended with code -9; another starts" in dev.event()["text"]
+    with Client(dev.ready["url"], running_keys(dev)["acme"]) as client:
+        result = client.result(task["id"], timeout=60)
+        assert result.output == {"text": "At last."}
+        assert client.get(task["id"]).attempt == 2
 
 
 def test_ctrl_c_leaves_nothing_behind(dev: Dev) -> None:
