@@ -23,7 +23,7 @@ from agentfleet_coordinator.requests import parse_submit
 from agentfleet_coordinator.services import Services
 from agentfleet_core.errors import AgentfleetError, BudgetExhausted, Conflict, Overloaded
 from agentfleet_core.keyspace.keys import TenantKeys
-from agentfleet_core.queue.envelope import Envelope
+from agentfleet_core.queue.envelope import Envelope, TaskRecord
 from agentfleet_core.queue.ids import new_task_id
 from agentfleet_core.telemetry import metrics
 
@@ -131,20 +131,23 @@ def _learn(services: Services, admitted: Admitted) -> None:
     _count(envelope.pool, envelope.type, "accepted" if admitted.fresh else "repeated")
 
 
-async def answers(services: Services, admitted: Sequence[Admitted]) -> list[tuple[int, views.Json]]:
-    """Status and task of each: 201 as admitted now, 200 as an earlier submission's task stands."""
+Told = tuple[int, views.Json] | AgentfleetError
+"""A status and the task, or what to say instead."""
+
+
+async def answers(services: Services, admitted: Sequence[Admitted]) -> list[Told]:
+    """Of each: 201 and the task as admitted now, or 200 and how an earlier submission's task stands."""
     repeated = [each.envelope.id for each in admitted if not each.fresh]
     records = dict(zip(repeated, await services.queues.read_many(repeated), strict=True)) if repeated else {}
-    found: list[tuple[int, views.Json]] = []
-    for each in admitted:
-        if each.fresh:
-            found.append((201, views.new_task(each.envelope, each.admitted_ms)))
-            continue
-        record = records[each.envelope.id]
-        if record is None:
-            raise Conflict("the task of this idempotency key has ended and is no longer kept; use a new key")
-        found.append((200, views.task(record)))
-    return found
+    return [_told(each, records.get(each.envelope.id)) for each in admitted]
+
+
+def _told(admitted: Admitted, record: TaskRecord | None) -> Told:
+    if admitted.fresh:
+        return 201, views.new_task(admitted.envelope, admitted.admitted_ms)
+    if record is None:
+        return Conflict("the task of this idempotency key is no longer kept; use a new key")
+    return 200, views.task(record)
 
 
 _children: dict[tuple[str, str, str], Counter] = {}

@@ -19,6 +19,8 @@ from agentfleet_core.telemetry import metrics
 HEARTBEAT_SECONDS = 15.0
 RETRY_MS = 1_000
 MAX_FOLLOWERS = 10_000
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+"""Nobody between us and the follower is to keep events back."""
 
 _EVENT_ID = re.compile(r"[0-9]{1,15}")
 
@@ -64,7 +66,7 @@ async def follow_task(request: Request) -> Response:
             "too many clients follow tasks here; try again, or ask for the result with wait_seconds"
         )
     body = _stream(services, task_id, after)
-    return StreamingResponse(body, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return StreamingResponse(body, media_type="text/event-stream", headers=HEADERS)
 
 
 async def _stream(services: Services, task_id: str, after: str) -> AsyncGenerator[bytes, None]:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from agentfleet_coordinator import schemas, views
-from agentfleet_coordinator.catalog import Principal
+from agentfleet_coordinator.catalog import Catalog, Principal
 from agentfleet_coordinator.direct import direct, direct_router, header, query, reply
 from agentfleet_coordinator.edge import read_body
 from agentfleet_coordinator.follows import BEGINNING
@@ -31,6 +31,8 @@ from agentfleet_core.queue.envelope import TaskState
 
 MAX_LIMIT = 500
 MAX_WAIT_SECONDS = 60.0
+PART = 200
+"""Tasks of a batch that are read in one go."""
 STATES = ", ".join(TaskState)
 
 router = direct_router("tasks")
@@ -80,7 +82,10 @@ async def submit_task(request: Request) -> Response:
     key = request.headers.get("idempotency-key")
     submission = prepare(services, catalog, principal.tenant, payload, key)
     admitted = await place(services, catalog, submission)
-    ((status, task),) = await answers(services, [admitted])
+    (told,) = await answers(services, [admitted])
+    if isinstance(told, AgentfleetError):
+        raise told
+    status, task = told
     return reply(task, status, {"location": f"/v1/tasks/{task['id']}"})
 
 
@@ -103,13 +108,25 @@ async def submit_batch(request: Request) -> Response:
 
 
 async def _answer_all(services: Services, principal: Principal, payloads: list[Any]) -> list[views.Json]:
+    """In parts: other requests get their turn between them, and Redis works on one while the next is read."""
     catalog = services.catalog
+    parts = []
+    for start in range(0, len(payloads), PART):
+        part = payloads[start : start + PART]
+        parts.append(asyncio.ensure_future(_answer_part(services, catalog, principal.tenant, part)))
+        await asyncio.sleep(0)
+    return [item for part in await asyncio.gather(*parts) for item in part]
+
+
+async def _answer_part(
+    services: Services, catalog: Catalog, tenant: str, payloads: list[Any]
+) -> list[views.Json]:
     items: list[views.Json] = [{}] * len(payloads)
     places: list[int] = []
     submissions: list[Submission] = []
     for index, payload in enumerate(payloads):
         try:
-            submissions.append(prepare(services, catalog, principal.tenant, payload, None))
+            submissions.append(prepare(services, catalog, tenant, payload, None))
             places.append(index)
         except AgentfleetError as error:
             items[index] = _refused(error)
@@ -119,8 +136,11 @@ async def _answer_all(services: Services, principal: Principal, payloads: list[A
     for index, outcome in outcomes.items():
         if isinstance(outcome, AgentfleetError):
             items[index] = _refused(outcome)
-    for index, (status, task) in zip(admitted, told, strict=True):
-        items[index] = {"status": status, "task": task}
+    for index, answer in zip(admitted, told, strict=True):
+        if isinstance(answer, AgentfleetError):
+            items[index] = _refused(answer)
+        else:
+            items[index] = {"status": answer[0], "task": answer[1]}
     return items
 
 

@@ -115,6 +115,26 @@ async def test_a_repeat_is_answered_even_when_the_pool_is_full_by_now(coordinato
     assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
 
 
+async def test_a_key_whose_task_is_gone_refuses_only_itself(coordinator: Coordinator) -> None:
+    """Redis lost the task and kept the key's record."""
+    task = (await coordinator.acme.post("/v1/tasks", json=refund(), headers=KEY)).json()
+    queue = coordinator.queue()
+    await coordinator.acme.post(f"/v1/tasks/{task['id']}/cancel")
+    await coordinator.redis.delete(queue.calls.keys.task(task["id"]))
+    long_ago = new_task_id("interactive").partition(".")[2]
+    old = f"interactive.01kapqz8s3{long_ago[10:]}"
+    prefix = TenantKeys(coordinator.fleet, "acme").idempotency_prefix
+    record = (await coordinator.redis.get(prefix + KEY["idempotency-key"])).decode()
+    await coordinator.redis.set(prefix + KEY["idempotency-key"], record.replace(task["id"], old))
+
+    alone = await coordinator.acme.post("/v1/tasks", json=refund(), headers=KEY)
+    tasks = [refund(idempotency_key=KEY["idempotency-key"]), refund()]
+    batch = (await coordinator.acme.post("/v1/tasks/batch", json={"tasks": tasks})).json()["items"]
+
+    assert (alone.status_code, [item["status"] for item in batch]) == (409, [409, 201])
+    assert "use a new key" in alone.json()["detail"]
+
+
 @pytest.mark.parametrize("error", [Unavailable("Redis cannot be reached"), RuntimeError("a defect")])
 async def test_whoever_waits_for_an_intake_that_fails_is_told(
     coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch, error: Exception
