@@ -28,7 +28,7 @@ from agentfleet.models import Result, TaskEvent, TaskInfo, TaskRequest
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unavailable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AsyncTask(TaskInfo):
     """A task and the client that knows it."""
 
@@ -98,7 +98,7 @@ class AsyncClient:
         tier: str | None = None, priority: int | None = None, labels: Mapping[str, str] | None = None,
         mode: str | None = None, expires_after_seconds: int | None = None, idempotency_key: str | None = None,
     ) -> AsyncTask:  # fmt: skip
-        """Admit one task. The same idempotency key with the same body is the same task, for a day."""
+        """Admit one task. The same idempotency key with the same body is the same task, for 20 hours."""
         request = TaskRequest(
             type, input or {}, pool, tier, priority, labels, mode, expires_after_seconds, idempotency_key
         )

@@ -75,7 +75,7 @@ def failure_of(response: httpx.Response) -> AgentfleetError:
     return wire.failure(response.status_code, response.content, response.headers.get("retry-after"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task(TaskInfo):
     """A task and the client that knows it."""
 
@@ -146,7 +146,7 @@ class Client:
         tier: str | None = None, priority: int | None = None, labels: Mapping[str, str] | None = None,
         mode: str | None = None, expires_after_seconds: int | None = None, idempotency_key: str | None = None,
     ) -> Task:  # fmt: skip
-        """Admit one task. The same idempotency key with the same body is the same task, for a day."""
+        """Admit one task. The same idempotency key with the same body is the same task, for 20 hours."""
         request = TaskRequest(
             type, input or {}, pool, tier, priority, labels, mode, expires_after_seconds, idempotency_key
         )

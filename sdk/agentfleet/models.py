@@ -54,6 +54,9 @@ class TaskInfo:
     limitations: tuple[str, ...]
     error: Mapping[str, Any] | None
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     @property
     def ended(self) -> bool:
         return self.state in ENDED
