@@ -91,6 +91,8 @@ def _grid(seconds: float) -> float:
 
 def _append(buckets: tuple[Bucket, ...], delta: Bucket) -> tuple[Bucket, ...]:
     newest = buckets[-1]
+    if not any(map(_eventful, (delta, *buckets))):
+        return (delta,)
     if delta.start_seconds <= newest.start_seconds:
         return (*buckets[:-1], _sum(newest, delta))
     missing = round((delta.start_seconds - newest.start_seconds) / WIDTH_SECONDS) - 1
@@ -99,6 +101,11 @@ def _append(buckets: tuple[Bucket, ...], delta: Bucket) -> tuple[Bucket, ...]:
         for steps in range(min(missing, KEPT_BUCKETS), 0, -1)
     )
     return (*buckets, *gap, delta)[-KEPT_BUCKETS:]
+
+
+def _eventful(bucket: Bucket) -> bool:
+    """An idle pool keeps one empty bucket, not one for each silent second."""
+    return bool(bucket.arrivals or bucket.started or bucket.ended or bucket.spent)
 
 
 def _sum(one: Bucket, other: Bucket) -> Bucket:

@@ -12,7 +12,7 @@ from itertools import takewhile
 from agentfleet_core.planner.replay import LONGEST_SERVICE_STEPS, Replay, fresh_replay, skip, step
 from agentfleet_core.planner.snapshot import Bucket, PoolSnapshot
 
-GAIN = 3.0
+GAIN = 4.0
 """How far the aim moves, in log odds, in `RECORD_SECONDS` with twice the late starts that are allowed."""
 ALLOWED_SHARE = 0.9
 """The part of the late starts allowed that the aim is steered to: a promise is kept from the safe side."""

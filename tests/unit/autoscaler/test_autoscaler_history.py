@@ -34,6 +34,7 @@ def test_seconds_without_news_are_empty_buckets_and_old_ones_go() -> None:
     long_after = observe(seen, replace(NONE, now_ms=9_000_000, waiting=1))
 
     assert [bucket.arrivals for bucket in seen.buckets] == [0, 0, 0, 1]
+    assert len(follow(NONE, replace(NONE, now_ms=9_000_000)).buckets) == 1
     assert len(long_after.buckets) == KEPT_BUCKETS
 
 
