@@ -23,6 +23,10 @@ def contested(deployment: DeploymentView, now: datetime) -> bool:
     return written is None or now - written < timedelta(seconds=CONTEST_SECONDS)
 
 
+def is_rolling_out(deployments: Iterable[DeploymentView], current: str) -> bool:
+    return any(one.replicas > 0 for one in deployments if one.revision != current)
+
+
 def observation(
     deployments: Collection[DeploymentView],
     pods: Collection[PodView],
@@ -30,13 +34,16 @@ def observation(
     wanted: int | None,
     now: datetime,
 ) -> PoolObservation:
-    """`wanted`: asked for with success; in a rollout the Deployments' numbers hold its surge too."""
+    """`wanted`: asked for with success. In a rollout the Deployments' own numbers count: surge and leaving
+    ones.
+    """
     asked = sum(one.replicas for one in deployments)
     fought_over = any(contested(one, now) for one in deployments)
+    rolling = is_rolling_out(deployments, current)
     return PoolObservation(
-        replicas=asked if wanted is None or fought_over else wanted,
+        replicas=asked if wanted is None or fought_over or rolling else wanted,
         ready=sum(one.ready for one in deployments),
-        rolling_out=any(one.rolling or (one.revision != current and one.replicas) for one in deployments),
+        rolling_out=rolling or any(one.rolling for one in deployments),
         contested=fought_over,
         unready_workers=frozenset(pod.name for pod in pods if not pod.ready),
         live_workers=frozenset(pod.name for pod in pods),

@@ -23,7 +23,14 @@ from agentfleet_operator.apply import Writer
 from agentfleet_operator.draining import DeletedPool, drain_step
 from agentfleet_operator.drift import first_difference
 from agentfleet_operator.kube import Json
-from agentfleet_operator.observe import contested, observation, rollout_of, told_alike, workers_of
+from agentfleet_operator.observe import (
+    contested,
+    is_rolling_out,
+    observation,
+    rollout_of,
+    told_alike,
+    workers_of,
+)
 from agentfleet_operator.resources import PoolRevision, SecretKey, WorkerDefaults, deployment, provider_keys
 from agentfleet_operator.rollout import Step, next_step
 from agentfleet_operator.state import FleetState
@@ -114,8 +121,11 @@ class Pools:
             if self._contested(pool):
                 return
             current = self._compiled(pool) or compiled
-            await self._advance(pool, current, plan.replicas, frozenset(plan.victims))
-            memory.wanted = plan.replicas
+            live = self._state.deployments.get(pool, {}).values()
+            # In a rollout the workers that leave are counted by it, not by the plan.
+            wanted = plan.wanted if is_rolling_out(live, current.revision) else plan.replicas
+            await self._advance(pool, current, wanted, frozenset(plan.victims))
+            memory.wanted = wanted
         self._changed(pool)
 
     def planned(self, snapshot: PoolSnapshot, plan: PoolPlan) -> None:

@@ -12,8 +12,6 @@ from tests.servers.kube import KubeApiserver, kube_apiserver
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.queue.envelope import SettleKind, Settlement
 
-pytestmark = pytest.mark.xdist_group("operator")
-
 
 @pytest.fixture(scope="module")
 def full_kube() -> Iterator[KubeApiserver]:

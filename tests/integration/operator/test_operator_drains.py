@@ -11,8 +11,6 @@ from tests.servers.kube import KubeApiserver
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement
 
-pytestmark = pytest.mark.xdist_group("operator")
-
 
 @pytest.fixture
 async def here(kube: KubeApiserver, redis: RedisServer, namespace: str) -> AsyncIterator[World]:

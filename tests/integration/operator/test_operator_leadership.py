@@ -1,19 +1,17 @@
 """Two operators run and one acts; a killed leader is replaced, one that stops in peace hands over at once."""
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.integration.operator.world import Json, World, world
+from tests.integration.operator.world import FAST_LEASE, SECONDS, Json, World, world
 from tests.servers.kube import KubeApiserver
 
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.fleet.store import read_config
 from agentfleet_core.keyspace.keys import FleetKeys
 
-pytestmark = pytest.mark.xdist_group("operator")
-
 LEASE = "agentfleet-operator"
+A_BUSY_MACHINE_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -22,12 +20,12 @@ async def here(kube: KubeApiserver, redis: RedisServer, namespace: str) -> Async
         yield made
 
 
-async def leader(here: World, *, other_than: str = "") -> Json:
+async def leader(here: World, *, other_than: str = "", seconds: float = SECONDS) -> Json:
     def led(lease: Json) -> bool:
         holder = lease["spec"].get("holderIdentity")
         return bool(holder) and holder != other_than
 
-    spec: Json = (await here.until_one("Lease", LEASE, led))["spec"]
+    spec: Json = (await here.until_one("Lease", LEASE, led, seconds))["spec"]
     return spec
 
 
@@ -39,12 +37,10 @@ async def test_a_killed_leader_is_replaced_within_its_lease_and_two_retries(here
     await here.deployment_of("interactive", lambda one: True)
 
     first.kill()
-    killed = time.monotonic()
-    after = await leader(here, other_than=before["holderIdentity"])
-    took = time.monotonic() - killed
+    within = float(FAST_LEASE["AGENTFLEET_LEASE_SECONDS"]) + 2 * float(FAST_LEASE["AGENTFLEET_RETRY_SECONDS"])
+    after = await leader(here, other_than=before["holderIdentity"], seconds=within + A_BUSY_MACHINE_SECONDS)
 
     assert after["leaseTransitions"] == before["leaseTransitions"] + 1
-    assert took <= 3 + 2 * 0.3 + 2.0, "lease, two retries, and what a busy machine adds"
     await here.submit("interactive")
     await here.deployment_of("interactive", lambda one: one["spec"]["replicas"] == 1)
     config = await read_config(here.redis, FleetKeys(here.fleet_id))

@@ -14,7 +14,10 @@ from tests.servers.kube import KubeApiserver, kube_apiserver
 from agentfleet_cli.local.redis_server import RedisServer, redis_server
 from agentfleet_core.queue.envelope import SettleKind, Settlement, SettleOutcome
 
-pytestmark = pytest.mark.xdist_group("operator")
+pytestmark = pytest.mark.xdist_group("operator-outages")
+
+
+PATIENT_LEASE = {"AGENTFLEET_LEASE_SECONDS": "60", "AGENTFLEET_RENEW_DEADLINE_SECONDS": "50"}
 
 
 @pytest.fixture
@@ -80,10 +83,9 @@ async def test_without_the_api_server_tasks_flow_and_afterwards_another_leads(he
 
 async def test_deletions_while_no_watch_could_see_them_are_noticed(here: World) -> None:
     await here.add_pool("interactive", replicas=1)
-    here.start_operator("first")
+    operator = here.start_operator("first", **PATIENT_LEASE)
     made = await here.deployment_of("interactive", lambda one: one["spec"]["replicas"] == 1)
     await here.condition("AgentPool", "interactive", "Accepted", "True")
-    [operator] = here.operators
 
     with frozen(psutil.Process(operator.process.pid)):
         await here.delete("Deployment", made["metadata"]["name"])

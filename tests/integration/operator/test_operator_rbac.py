@@ -16,8 +16,6 @@ from tests.servers.kube import KubeApiserver
 
 from agentfleet_cli.local.redis_server import RedisServer, free_port
 
-pytestmark = pytest.mark.xdist_group("operator")
-
 RBAC = Path(__file__).parents[3] / "operator" / "rbac.yaml"
 
 

@@ -13,8 +13,6 @@ from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.planner.reasons import Reason
 
-pytestmark = pytest.mark.xdist_group("operator")
-
 Json = dict[str, Any]
 
 
