@@ -15,6 +15,7 @@ import httpx
 from agentfleet.async_client import AsyncClient, AsyncTask
 from agentfleet.models import Step
 from agentfleet_cli.demo.customers import Customers, load
+from agentfleet_cli.local.announce import announced
 from agentfleet_cli.local.fleet import LocalFleet, LocalOptions
 from agentfleet_cli.views.fleet import Json
 from agentfleet_cli.views.report import Sitting
@@ -60,6 +61,7 @@ async def _stage(options: LocalOptions, requests: Path, say: Callable[[str], Non
     lines = load(requests)
     async with AsyncExitStack() as stack:
         fleet = await stack.enter_async_context(LocalFleet(options, say))
+        stack.enter_context(announced(fleet, unless_another=True))
         admin = await stack.enter_async_context(AsyncClient(fleet.url, fleet.admin_key))
         clients = {
             tenant: await stack.enter_async_context(AsyncClient(fleet.url, key))

@@ -27,9 +27,9 @@ from agentfleet_core.errors import NotFound
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "support"
 NEXT = """
 next
-  submit your own task    {name} dev -f examples/support     and in a second terminal
+  your own task    {name} dev -f examples/support, in a second terminal
     {name} submit refund-request order=A-1001 message=Broken --wait
-  run on Kubernetes       kubectl apply -f crds/ -f examples/support/     (see README)"""
+  on Kubernetes    kubectl apply -f crds/ -f examples/support/   (see README)"""
 
 Manifests = Annotated[Path, typer.Option("-f", "--filename", help="the example's folder")]
 Seed = Annotated[int, typer.Option(help="of the simulated provider")]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agentfleet import running
+from agentfleet_cli.local.announce import announced
 from agentfleet_cli.local.example_command import example_command
 from agentfleet_cli.local.fleet import LocalFleet, LocalOptions
 from agentfleet_cli.local.signals import until_stopped
@@ -81,23 +82,12 @@ async def _run(options: LocalOptions, output: Format) -> None:
             print(line, flush=True)
 
     async with LocalFleet(options, say_change) as fleet:
-        running.announce(
-            running.RunningFleet(
-                url=fleet.url,
-                admin_key=fleet.admin_key,
-                tenant_keys=dict(fleet.tenant_keys),
-                pid=os.getpid(),
-                simulator_url=fleet.simulator_url or "",
-            )
-        )
-        try:
+        with announced(fleet):
             if output is Format.JSON:
                 say_json(_ready_json(fleet))
             else:
                 print("\n".join(_banner(fleet, options)), flush=True)
             raise Unavailable(await fleet.failed())
-        finally:
-            running.withdraw(os.getpid())
 
 
 def _ready_json(fleet: LocalFleet) -> dict[str, Any]:
