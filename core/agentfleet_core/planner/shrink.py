@@ -31,13 +31,22 @@ def shrink(pool: PoolSnapshot, wanted: int, *, may_shrink: bool) -> Shrink:
     ceiling = max(pool.spec.scaling.max_replicas, pool.replicas, wanted)
     if not may_shrink:
         return Shrink(min(ceiling, max(pool.replicas, wanted + len(drained))), (), (), finishing)
-    starting = max(0, pool.replicas - len(pool.workers))
-    surplus = claiming(pool) - wanted - starting
+    surplus = max(0, claiming(pool) - wanted)
+    given_up = min(surplus, _starting(pool))
     candidates = sorted((worker for worker in pool.workers if not worker.draining), key=_cheapest_first)
-    told = candidates[: max(0, surplus)]
-    replicas = min(ceiling, wanted + finishing + len(told))
+    told = candidates[: surplus - given_up]
+    replicas = min(ceiling, max(wanted, claiming(pool) - given_up) + finishing)
     gone = [worker for worker in drained if worker.held == 0]
     return Shrink(replicas, _ids(told), _ids(gone[: max(0, pool.replicas - replicas)]), finishing + len(told))
+
+
+def _starting(pool: PoolSnapshot) -> int:
+    """Workers asked for that hold nothing, since the queue does not know them: they can be given up.
+
+    A ready one that the queue does not know yet may hold one of the tasks that run, while any run.
+    """
+    here = len(pool.workers) if pool.running == 0 else max(pool.ready, len(pool.workers))
+    return max(0, pool.replicas - here)
 
 
 def _cheapest_first(worker: WorkerView) -> tuple[int, float, str]:

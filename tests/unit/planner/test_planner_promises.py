@@ -36,6 +36,7 @@ def pools(draw: st.DrawFn) -> PoolSnapshot:
     if draw(st.booleans()):
         scaling["maxSpendPerHour"] = draw(st.sampled_from(["0.10", "4.00", "900"]))
     workers = draw(WORKERS)
+    replicas = draw(st.integers(len(workers), len(workers) + 3))
     return pool(
         scaling=scaling,
         waiting=draw(MANY),
@@ -44,7 +45,8 @@ def pools(draw: st.DrawFn) -> PoolSnapshot:
         history=steady(draw(st.integers(0, 9)), service=draw(st.sampled_from([0.1, 2.0, 40.0])), spent=10**6),
         spend_per_hour=draw(st.sampled_from([0, 10**9, 10**11])),
         service_seconds=draw(st.none() | st.sampled_from([0.1, 2.0, 40.0, 900.0])),
-        replicas=draw(st.integers(len(workers), len(workers) + 3)),
+        replicas=replicas,
+        ready=draw(st.integers(0, replicas)),
         workers=tuple(workers),
         rolling_out=draw(st.booleans()),
         known=draw(st.booleans()),
@@ -58,7 +60,8 @@ def test_a_busy_worker_is_never_a_victim_and_each_lowering_has_its_victims(seen:
     made = plan(seen)
     held = {each.id: each.held for each in seen.workers}
     draining = {each.id for each in seen.workers if each.draining}
-    starting = seen.replicas - len(seen.workers)
+    here = max(len(seen.workers), seen.ready if seen.running else 0)
+    starting = seen.replicas - here
 
     assert all(held[name] == 0 and name in draining for name in made.victims)
     assert seen.replicas - made.replicas <= len(made.victims) + starting

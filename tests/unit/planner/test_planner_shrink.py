@@ -45,6 +45,14 @@ def test_workers_that_have_not_started_are_given_up_before_any_that_runs() -> No
     assert (going.drain, going.replicas) == ((), 2)
 
 
+def test_a_ready_worker_that_the_queue_does_not_know_yet_may_be_claiming_and_stays() -> None:
+    seen = pool(replicas=3, ready=3, running=2, workers=(worker("a", held=1),))
+
+    going = shrink(seen, 1, may_shrink=True)
+
+    assert (going.drain, going.replicas) == (("a",), 3)
+
+
 def test_when_more_are_wanted_meanwhile_others_are_asked_for_beside_the_drained() -> None:
     seen = pool(replicas=2, workers=(worker("a", held=1), worker("b", held=3, draining=True)))
 
