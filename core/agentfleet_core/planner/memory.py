@@ -17,8 +17,8 @@ GAIN = 4.0
 ALLOWED_SHARE = 0.9
 """The part of the late starts allowed that the aim is steered to: a promise is kept from the safe side."""
 RECORD_SECONDS = 900.0
-LOWEST_ODDS, HIGHEST_ODDS = -5.0, 7.0
-"""Log odds between which the aim stays: 0.7 % and 99.9 %."""
+LOWEST_ODDS, HIGHEST_ODDS = -5.0, 9.0
+"""Log odds between which the aim stays: 0.7 % and 99.99 %."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Scaling(Resource):
     """Workers that may run at most."""
     target_wait_seconds: int = Field(5, ge=1, le=86_400)
     """How long a task may wait for its start."""
-    target_percent: float = Field(95, ge=50, le=99.9)
+    target_percent: float = Field(95, ge=50, le=99.99)
     """The share of tasks, in percent, that start within targetWaitSeconds."""
     stabilization_seconds: int = Field(5, ge=0, le=3_600)
     """How long a lower number must hold before the pool shrinks."""
