@@ -66,7 +66,9 @@ class Victims:
         return self.kills.total() >= KILLS and self.kills["forced"] >= KILLS // 5
 
     async def run(self) -> None:
-        """Until enough of them are dead; afterwards the last ones finish the work."""
+        """Until cancelled. Once enough of them are dead, no further one is killed, and the last finish the
+        work.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
                 self._spawn()
@@ -79,7 +81,7 @@ class Victims:
 
     async def _listen(self) -> None:
         assert self._server.stdout is not None
-        while not self.enough:
+        while True:
             report = json.loads(await self._server.stdout.readline())
             if report["event"] == "exited":
                 assert report["code"] == -signal.SIGKILL, report
@@ -90,8 +92,7 @@ class Victims:
         self._started += 1
         name = f"w{self._started}"
         self._alive[name] = False
-        # The last ones must live: nobody starts another in their place.
-        crashes = self._started % 2 == 0 and self.kills["forced"] + WORKERS < KILLS // 3
+        crashes = self._started % 2 == 0 and not self.enough
         self._say(
             op="spawn", id=name, env=self._environment(name, self._random.randint(1, 6) if crashes else 0)
         )
