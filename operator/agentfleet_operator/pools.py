@@ -155,6 +155,7 @@ class Pools:
                 await self._drain(view, view.deleting_since)
             elif compiled is not None:
                 await self._repair(view, compiled)
+        await self._keep_guarded(pool)
         self._changed(pool)
 
     async def _repair(self, view: ResourceView, compiled: CompiledPool) -> None:
@@ -166,10 +167,15 @@ class Pools:
         except InvalidInput as error:
             memory.refused = str(error)
             log.warning("a Deployment is refused", extra={"pool": view.name, "why": str(error)})
+
+    async def _keep_guarded(self, pool: str) -> None:
+        """A pool that has workers must drain before it may go. No plan waits for this write."""
+        view = self._state.pool(pool)
+        if view is None or view.deleting_since is not None or not self.memory(pool).wanted:
             return
-        if memory.wanted and DRAIN_FINALIZER not in view.finalizers:
+        if DRAIN_FINALIZER not in view.finalizers:
             async with self._writer.gate.background():
-                await self._writer.guard(self._state.pool(view.name) or view, on=True)
+                await self._writer.guard(self._state.pool(pool) or view, on=True)
 
     async def _mend_replicas(self, pool: str, compiled: CompiledPool) -> None:
         memory = self.memory(pool)

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from tests.servers.kube import KubeApiserver
 
 from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.queue.envelope import Envelope
 from agentfleet_core.queue.ids import new_task_id
 from agentfleet_core.queue.streams import PoolQueue
@@ -169,9 +170,9 @@ class World:
             for one in objects:
                 one["metadata"].pop("managedFields", None)
             shown = json.dumps(objects, indent=1)[-6000:]
-            raise AssertionError(
-                f"{kind} did not come to what was awaited:\n{shown}\n{self.logs()}"
-            ) from None
+            plans = await self.redis.hgetall(FleetKeys(self.fleet_id).plans)
+            text = f"{kind} did not come to what was awaited:\n{shown}\n{self.logs()}\n{plans}"
+            raise AssertionError(text) from None
         raise AssertionError("the watch ended")
 
     async def until_one(
