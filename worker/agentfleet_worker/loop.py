@@ -159,5 +159,7 @@ class ClaimLoop:
         finally:
             stop.cancel()
             bell.cancel()
+            if not bell.done():
+                await asyncio.wait((bell,))  # its connection is given back, or closed, before the client is
         if bell.done() and not bell.cancelled():
             bell.result()

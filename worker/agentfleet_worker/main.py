@@ -194,6 +194,7 @@ class Worker:
         finally:
             for chore in chores:
                 chore.cancel()
+            await asyncio.wait(chores, timeout=CLOSE_SECONDS)
             services.progress.flush()
             await services.background.finish(CLOSE_SECONDS)
             await parts.commit.close(CLOSE_SECONDS)

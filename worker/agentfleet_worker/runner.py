@@ -56,6 +56,8 @@ class Runner:
         try:
             ending = await self._outcome(attempt, context)
             attempt.close()
+            if attempt.settled:
+                return  # its handler came to an end at last, long after it was given up
             if ending is not None and ending.kind is not SettleKind.END:
                 await attempt.wait_for_calls(attempt.spec.timeouts.llm_call_seconds)
             if ending is TIMED_OUT:
