@@ -145,7 +145,9 @@ class HandlerFailed(AgentfleetError):
 class ProviderError(AgentfleetError):
     """A call that the provider refused or that broke on the way."""
 
-    def __init__(self, message: str, *, status: int | None, kind: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None, kind: str, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind

@@ -36,7 +36,7 @@ class Queue(Protocol):
         ...
 
     async def wait(self, timeout_seconds: float) -> None:
-        """Return when there may be work to claim, or at the time-out (the doorbell, re-checked once armed)."""
+        """Return when there may be work to claim, or at the time-out (a doorbell, re-checked once armed)."""
         ...
 
     async def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event] = ()) -> list[bool]:
@@ -46,11 +46,11 @@ class Queue(Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]: ...
 
     async def extend(self, worker: str, attempts: Mapping[str, int], *, lease_ms: int) -> list[str]:
-        """Renew the leases of all that a worker holds (task id to attempt); the ids that it lost or must cancel."""
+        """Renew the leases of all that a worker holds (task id to attempt); returns what it lost or must cancel."""
         ...
 
     async def cancel(self, task_id: str, reason: str) -> bool:
-        """End it as cancelled now, by tombstone if queued; a running attempt learns it at its next extend or journal."""
+        """End it as cancelled now, by tombstone if queued; a running attempt learns it when it next writes."""
         ...
 
     async def delete(self, task_id: str) -> bool:
@@ -76,7 +76,7 @@ class Queue(Protocol):
         ...
 
     async def forget(self, worker: str) -> None:
-        """A worker that has ended: its consumer and record go; what it still holds stays leased until the lease ends."""
+        """A worker that has ended: its record goes; what it still holds stays leased until the lease ends."""
         ...
 
     async def unblock(self, tenant: str) -> None:
@@ -97,7 +97,7 @@ class Ledger(Protocol):
         ...
 
     async def mark_sent(self, hold: Hold) -> bool:
-        """The request leaves now: from here the hold is charged if its lease ends. False: it is gone, do not send."""
+        """The request leaves now: from here the hold is charged if its lease ends. False: do not send."""
         ...
 
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:

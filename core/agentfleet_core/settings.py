@@ -30,7 +30,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """AGENTFLEET_POOL, _REVISION, _WORKER_ID, _SECRETS_DIR, _GRACE_SECONDS, _LEASE_SECONDS, beside the common ones."""
+    """AGENTFLEET_POOL, _REVISION, _WORKER_ID, _SECRETS_DIR, _GRACE_SECONDS, _LEASE_SECONDS, beside the common."""
 
     common: Settings
     pool: str
