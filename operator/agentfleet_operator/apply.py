@@ -50,8 +50,7 @@ class Gate:
 
 
 class Writer:
-    """Raises the house's errors: `Conflict`, `NotFound`, `InvalidInput` for what is refused, `Unavailable`.
-    """
+    """Raises the house's errors: `Conflict`, `NotFound`, `InvalidInput` where refused, `Unavailable`."""
 
     def __init__(self, api: KubeApi, state: ClusterState) -> None:
         self._api = api

@@ -71,8 +71,7 @@ def rollout_of(
 
 
 def workers_of(pods: Iterable[PodView], records: Sequence[WorkerRecord]) -> tuple[WorkerState, ...]:
-    """Pods that are not leaving already; one that the queue does not know holds nothing and claims nothing.
-    """
+    """Pods that are not leaving already; one unknown to the queue holds and claims nothing."""
     known = {record.id: record for record in records}
     return tuple(
         WorkerState(

@@ -63,8 +63,7 @@ class PoolMemory:
 
 
 class Pools:
-    """Implements `Actuator`. `changed(pool)` is called when what `observe` or a status would say has changed.
-    """
+    """Implements `Actuator`. `changed(pool)` is called when `observe` or a status would say something new."""
 
     def __init__(
         self,

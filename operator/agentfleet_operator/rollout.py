@@ -147,6 +147,5 @@ def _without_pod(pool: PoolRollout) -> dict[str, int]:
 
 
 def _unready_and_busy(pool: PoolRollout, revision: str) -> bool:
-    """A ReplicaSet removes unready pods first, whatever they cost: it would take a worker that holds a task.
-    """
+    """A ReplicaSet removes unready pods first, whatever they cost: also one that holds a task."""
     return any(one.revision == revision and not one.ready and one.held for one in pool.workers)

@@ -1,5 +1,4 @@
-"""What the operator's tests stand on: a namespace, a Redis, operator processes, and a way to await a state.
-"""
+"""What the operator tests stand on: a namespace, a Redis, operator processes, and how to await a state."""
 
 import asyncio
 import json
