@@ -160,7 +160,7 @@ class ClusterState:
     def replace(
         self, kind: str, bodies: Collection[Mapping[str, Any]], version: int, namespace: str = ""
     ) -> None:
-        """A whole list as of `version`, of a namespace or of all: what is not in it, and not newer, is gone."""
+        """A whole list as of `version`, of one namespace or all: what is not in it nor newer is gone."""
         listed = {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in bodies}
         for body in bodies:
             self.take(kind, body)
