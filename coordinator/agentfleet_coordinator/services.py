@@ -25,7 +25,7 @@ from agentfleet_core.telemetry import metrics
 
 COMMAND_SECONDS = 1.5
 """A client waits for Redis no longer than it would for a 503."""
-SILENCE_SECONDS = 2.0
+SILENCE_SECONDS = 4.0
 """After which requests are answered 503 without asking Redis."""
 
 
