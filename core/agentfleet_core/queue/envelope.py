@@ -123,7 +123,7 @@ class Settlement:
     reason: str = ""
     not_before_ms: int = 0
     block_tenant: bool = False
-    """With PARK: the pool skips the tenant until `not_before_ms`; its other tasks stay queued, not as work."""
+    """With PARK: the pool skips the tenant until `not_before_ms`; its others stay, not counted as work."""
 
 
 class SettleOutcome(StrEnum):
