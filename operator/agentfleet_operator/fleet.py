@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from agentfleet_core.autoscaler.loop import Autoscaler
 from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.source import RedisCounters
+from agentfleet_core.autoscaler.upkeep import keep_up
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.errors import AgentfleetError, Conflict, Unavailable
 from agentfleet_core.fleet.compile import Compiled
@@ -46,6 +47,8 @@ class Fleet:
         defaults: WorkerDefaults,
     ) -> None:
         self._state = state
+        self._fleet_id = fleet_id
+        self._redis = redis
         self._follower = ConfigFollower(redis, FleetKeys(fleet_id))
         self._events = Events(writer, leadership.identity)
         self._pools = Pools(
@@ -71,6 +74,7 @@ class Fleet:
                 tasks.create_task(self._statuses.run(), name="statuses")
                 tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._autoscaler.run(), name="autoscaler")
+                tasks.create_task(keep_up(self._redis, self._fleet_id, self._follower), name="upkeep")
         finally:
             await self._follower.close()
 

@@ -14,6 +14,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 from redis.asyncio import Redis
 
+from agentfleet_core.autoscaler.upkeep import sweep_ledgers
 from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.room import Room
@@ -34,7 +35,7 @@ from agentfleet_worker.deadlines import Deadlines
 from agentfleet_worker.drain import drain
 from agentfleet_worker.events import Progress
 from agentfleet_worker.holds import OpenHolds
-from agentfleet_worker.housekeeping import follow_config, sweep_ledgers
+from agentfleet_worker.housekeeping import follow_config
 from agentfleet_worker.leases import LeaseKeeper
 from agentfleet_worker.loop import ClaimLoop
 from agentfleet_worker.providers.budget import CallBudget
@@ -176,11 +177,11 @@ class Worker:
         )  # fmt: skip
         tally.slots(claims.slots)
         leases.start()
-        lock = f"{FleetKeys(settings.common.fleet).tag}:sweeping"
         chores = [
             asyncio.create_task(follow_config(parts.follower, parts.queue), name="follow-config"),
             asyncio.create_task(
-                sweep_ledgers(parts.redis, lock, parts.ledger, parts.follower), name="sweep-ledgers"
+                sweep_ledgers(parts.redis, settings.common.fleet, parts.ledger, parts.follower),
+                name="sweep-ledgers",
             ),
         ]
         probes = ProbeServer(settings.common.host, settings.common.metrics_port)

@@ -30,6 +30,7 @@ from agentfleet_cli.local.manifests import read_manifests
 from agentfleet_cli.local.publisher import Publisher
 from agentfleet_cli.local.redis_server import free_port, redis_server
 from agentfleet_core.autoscaler.loop import Autoscaler
+from agentfleet_core.autoscaler.upkeep import keep_up
 from agentfleet_core.errors import AgentfleetError, Conflict, InvalidInput, Unavailable
 from agentfleet_core.fleet.config import CompiledPool, FleetConfig
 from agentfleet_core.fleet.store import ConfigFollower
@@ -156,6 +157,7 @@ class LocalFleet:
         self._actuator.wake = autoscaler.wake
         self._run(partial(_follow_pools, follower, self._actuator), "pools")
         self._run(autoscaler.run, "autoscaler")
+        self._run(partial(keep_up, self._redis, FLEET, follower), "upkeep")
         self._run(partial(self.publisher.watch, self._say), "manifests")
 
     async def _start_simulator(self) -> str:

@@ -39,6 +39,11 @@ class FleetKeys:
         return f"agentfleet:{self.fleet.install}/{self.fleet.namespace}:signals"
 
     @property
+    def sweeping(self) -> str:
+        """Held, for a few seconds, by the process that sweeps the tenants' ledgers."""
+        return f"{self.tag}:sweeping"
+
+    @property
     def plans(self) -> str:
         """Hash: pool to the newest PoolPlan (JSON), for `why` and `watch`."""
         return f"{self.tag}:plans"

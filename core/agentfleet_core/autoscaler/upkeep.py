@@ -1,0 +1,92 @@
+"""What a fleet needs done now and then, whoever does it: settle what dead workers held, and let tasks go on
+that a changed budget admits.
+
+It runs beside the autoscaler, so that it happens while a pool has no worker, and in workers, so that it
+happens while nobody decides replicas. All of it is safe to do twice.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from agentfleet_core.autoscaler.ports import FleetView
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.errors import AgentfleetError, Unavailable
+from agentfleet_core.fleet.config import CompiledTenant
+from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.ports import Ledger
+from agentfleet_core.queue.observe import read_counters
+from agentfleet_core.queue.streams import PoolQueue
+from agentfleet_core.settings import FleetId
+
+log: Final = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 1.0
+
+
+def changed_limits(before: Mapping[str, CompiledTenant], now: Mapping[str, CompiledTenant]) -> list[str]:
+    """Tenants whose limits changed: what was parked for lack of budget may go on now."""
+    return [
+        name
+        for name, tenant in now.items()
+        if name in before and before[name].spec.limits != tenant.spec.limits
+    ]
+
+
+async def unblock_on_changed_limits(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
+    """Until cancelled. Whoever is blocked at its start is let try again: a change may have been missed."""
+    before: Mapping[str, CompiledTenant] | None = None
+    async for config in view.changes():
+        while True:
+            try:
+                pools = list(config.pools)
+                if before is None:
+                    await _unblock_all(redis, fleet_id, pools)
+                else:
+                    for tenant in changed_limits(before, config.tenants):
+                        for pool in pools:
+                            await PoolQueue(redis, fleet_id, pool).unblock(tenant)
+                break
+            except Unavailable as error:
+                log.warning("tenants are not unblocked yet: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+        before = config.tenants
+
+
+async def _unblock_all(redis: Redis, fleet_id: FleetId, pools: list[str]) -> None:
+    counters = await read_counters(redis, fleet_id, pools)
+    for pool, found in zip(pools, counters, strict=True):
+        for tenant in found.blocked_tenants:
+            await PoolQueue(redis, fleet_id, pool).unblock(tenant)
+
+
+async def sweep_ledgers(redis: Redis, fleet_id: FleetId, ledger: Ledger, view: FleetView) -> None:
+    """Until cancelled: one process of the fleet at a time ends, every few seconds, holds whose lease is over."""
+    lock = FleetKeys(fleet_id).sweeping
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
+        try:
+            if not await redis.set(lock, b"1", nx=True, px=int(SWEEP_SECONDS * 800)):
+                continue
+            for tenant in list(view.config.tenants):
+                swept = await ledger.sweep(tenant)
+                if swept.charged or swept.released:
+                    log.info(
+                        "swept holds of workers that are gone",
+                        extra={"tenant": tenant, "released": swept.released, "charged": swept.charged},
+                    )
+        except (AgentfleetError, RedisError, OSError) as error:
+            log.warning("the ledger was not swept: %s", error)
+
+
+async def keep_up(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
+    """Both, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(unblock_on_changed_limits(redis, fleet_id, view), name="unblock")
+        tasks.create_task(sweep_ledgers(redis, fleet_id, RedisLedger(redis, fleet_id), view), name="sweep")

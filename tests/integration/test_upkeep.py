@@ -1,0 +1,125 @@
+"""What must happen to a fleet although no worker runs: a raised budget frees its tasks, dead holds end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from tests.integration.queue.queue_rooms import POOL, envelope
+
+from agentfleet_cli.local.redis_server import RedisServer
+from agentfleet_core.api.v1alpha1 import AgentPoolSpec, TenantBudgetSpec
+from agentfleet_core.autoscaler import upkeep
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.limits import LimitWindow, Reserved
+from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConfig
+from agentfleet_core.fleet.store import ConfigFollower, publish
+from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.queue.envelope import SettleKind, Settlement
+from agentfleet_core.queue.streams import PoolQueue
+from agentfleet_core.settings import FleetId
+
+TOTAL = LimitWindow("total", 1_000, 0, 0)
+
+
+@pytest.fixture
+async def client(redis: RedisServer) -> AsyncIterator[Redis]:
+    client = connect(redis.url)
+    yield client
+    await client.aclose()
+
+
+def config(fleet_id: FleetId, amount: str) -> FleetConfig:
+    limits = [{"name": "total", "period": "Total", "amount": amount}]
+    spec = TenantBudgetSpec.model_validate({"tenant": "acme", "limits": limits})
+    return FleetConfig(
+        install=fleet_id.install,
+        namespace=fleet_id.namespace,
+        pools={POOL: CompiledPool(spec=AgentPoolSpec(), revision="r1")},
+        tenants={"acme": CompiledTenant(budget="acme", spec=spec)},
+    )
+
+
+@asynccontextmanager
+async def kept_up(client: Redis, fleet_id: FleetId) -> AsyncIterator[None]:
+    async with ConfigFollower(client, FleetKeys(fleet_id)) as follower:
+        keeping = asyncio.create_task(upkeep.keep_up(client, fleet_id, follower))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Upkeep tells nobody when it has done its work."""
+    async with asyncio.timeout(20):
+        while not await holds():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
+async def blocked_for_good(queue: PoolQueue) -> None:
+    """A task that a Total limit parked: no reset will ever free it."""
+    await queue.submit([envelope(tenant="acme")])
+    [claim] = await queue.claim("w1", 1, lease_ms=10_000)
+    parked = Settlement(claim.envelope.id, claim.attempt, SettleKind.PARK, block_tenant=True)
+    await queue.settle([parked])
+    assert (await queue.counters()).waiting == 0
+
+
+async def test_a_raised_total_limit_frees_its_tasks_in_a_pool_without_workers(
+    client: Redis, fleet_id: FleetId
+) -> None:
+    queue, keys = PoolQueue(client, fleet_id, POOL), FleetKeys(fleet_id)
+    await publish(client, keys, config(fleet_id, "1"), 1)
+
+    async with kept_up(client, fleet_id):
+        await blocked_for_good(queue)
+        await publish(client, keys, config(fleet_id, "2"), 1)
+
+        async def claimable() -> bool:
+            return (await queue.counters()).waiting == 1
+
+        await until(claimable)
+    await queue.close()
+
+
+async def test_a_limit_raised_while_nobody_looked_frees_them_at_the_next_start(
+    client: Redis, fleet_id: FleetId
+) -> None:
+    queue = PoolQueue(client, fleet_id, POOL)
+    await blocked_for_good(queue)
+    await publish(client, FleetKeys(fleet_id), config(fleet_id, "2"), 1)
+
+    async with kept_up(client, fleet_id):
+
+        async def claimable() -> bool:
+            return (await queue.counters()).waiting == 1
+
+        await until(claimable)
+    await queue.close()
+
+
+async def test_a_dead_workers_holds_end_although_no_other_worker_runs(
+    client: Redis, fleet_id: FleetId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SWEEP_SECONDS", 0.05)
+    ledger = RedisLedger(client, fleet_id)
+    await publish(client, FleetKeys(fleet_id), config(fleet_id, "1"), 1)
+    unsent = await ledger.reserve("acme", "t/1/1", 100, [TOTAL], lease_ms=1)
+    sent = await ledger.reserve("acme", "t/1/2", 10, [TOTAL], lease_ms=300)
+    assert isinstance(unsent, Reserved)
+    assert isinstance(sent, Reserved)
+    assert await ledger.mark_sent(sent.hold)
+
+    async with kept_up(client, fleet_id):
+
+        async def nothing_held() -> bool:
+            [balance] = await ledger.balances("acme", [TOTAL])
+            return balance.held == 0
+
+        await until(nothing_held)
+    [balance] = await ledger.balances("acme", [TOTAL])
+    assert (balance.spent, balance.unconfirmed) == (10, 10)
