@@ -18,7 +18,9 @@ class FleetId:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Common to all services. AGENTFLEET_REDIS_URL, _INSTALL, _NAMESPACE, _METRICS_PORT, _LOG_FORMAT."""
+    """Common to all services. AGENTFLEET_REDIS_URL (or _REDIS_URL_FILE, which holds it and goes before),
+    _INSTALL, _NAMESPACE, _HOST, _PORT, _METRICS_PORT, _LOG_FORMAT.
+    """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     fleet: FleetId = FleetId()
@@ -45,7 +47,7 @@ class WorkerSettings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     default = Settings()
     return Settings(
-        redis_url=environ.get("AGENTFLEET_REDIS_URL", default.redis_url),
+        redis_url=_redis_url(environ, default.redis_url),
         fleet=FleetId(
             environ.get("AGENTFLEET_INSTALL", default.fleet.install),
             environ.get("AGENTFLEET_NAMESPACE", default.fleet.namespace),
@@ -70,6 +72,25 @@ def read_worker_settings(environ: Mapping[str, str] = os.environ) -> WorkerSetti
         grace_seconds=_number(environ, "AGENTFLEET_GRACE_SECONDS", 60.0),
         lease_seconds=_number(environ, "AGENTFLEET_LEASE_SECONDS", 15.0),
     )
+
+
+def _redis_url(environ: Mapping[str, str], default: str) -> str:
+    """A URL that holds a password comes as a file: an environment is shown by too many tools."""
+    file = environ.get("AGENTFLEET_REDIS_URL_FILE")
+    if not file:
+        return environ.get("AGENTFLEET_REDIS_URL", default)
+    try:
+        url = Path(file).read_text().strip()
+    except OSError as error:
+        raise InvalidInput(
+            f"AGENTFLEET_REDIS_URL_FILE names {file}, which cannot be read: {error.strerror}",
+            field="AGENTFLEET_REDIS_URL_FILE",
+        ) from error
+    if not url:
+        raise InvalidInput(
+            f"AGENTFLEET_REDIS_URL_FILE names {file}, which is empty", field="AGENTFLEET_REDIS_URL_FILE"
+        )
+    return url
 
 
 def _integer(environ: Mapping[str, str], name: str, default: int) -> int:

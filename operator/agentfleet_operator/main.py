@@ -81,15 +81,20 @@ class Operator:
             tasks.create_task(self._work(), name="work")
 
     async def _work(self) -> None:
-        """A fleet for each namespace, from the first time that something of it is seen."""
+        """A fleet for each namespace, from the first time that something of it is seen; those that were named,
+        or else the operator's own, at once: their coordinators can then serve before the first manifest.
+        """
         # What happened between the last event seen and now must not be acted on from memory.
         await self._resync.surely()
+        named = self._settings.namespaces or (self._settings.lease_namespace,)
+        for namespace in named:
+            self._state.fleet(namespace)
         started: set[str] = set()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._state.grown.clear()
                 for namespace, state in list(self._state.fleets.items()):
-                    if namespace not in started and state.resources:
+                    if namespace not in started and (namespace in named or state.resources):
                         started.add(namespace)
                         tasks.create_task(self._fleet(namespace).run(), name=f"fleet-{namespace}")
                 await self._state.grown.wait()

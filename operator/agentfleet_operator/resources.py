@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentfleet_core.api.v1alpha1 import API_VERSION, AgentPoolSpec, ModelTierSpec
+from agentfleet_core.api.v1alpha1.agent_pool import Worker
 from agentfleet_core.settings import FleetId
 from agentfleet_operator.overlay import merged
 from agentfleet_operator.views import POOL_LABEL, REVISION_LABEL
@@ -17,6 +18,10 @@ Json = dict[str, Any]
 
 PROBE_PORT = 9090
 SECRETS_DIR = "/var/run/agentfleet/secrets"
+REDIS_DIR = "/var/run/agentfleet/redis"
+FILES_GROUP = 65_532
+"""Mounted secrets belong to it, so that no worker needs to be root to read them, whatever its image's user."""
+DEFAULT_IMAGE = Worker().image
 SETTLE_SECONDS = 5
 """What a worker leaves of its grace period: handing back and leaving must fit into it."""
 
@@ -33,8 +38,12 @@ class WorkerDefaults:
 
     redis_url: str
     redis_url_secret: SecretKey | None = None
-    """Where workers find the URL when it holds a password; then `redis_url` is not shown to them."""
+    """Mounted as a file where the URL holds a password; then `redis_url` is not shown to them."""
     service_account: str = "default"
+    image: str = DEFAULT_IMAGE
+    """Of pools that leave spec.worker.image at its default."""
+    image_pull_policy: str = ""
+    """Empty: Kubernetes' own rule by the tag."""
     log_format: str = "json"
 
 
@@ -123,9 +132,17 @@ def _template(of: PoolRevision) -> Json:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": of.spec.termination_grace_period_seconds,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": {
+                "runAsNonRoot": True,
+                "fsGroup": FILES_GROUP,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
             "containers": [_container(of)],
-            "volumes": [{"name": "tmp", "emptyDir": {}}, _secrets_volume(of.provider_keys)],
+            "volumes": [
+                {"name": "tmp", "emptyDir": {}},
+                _secrets_volume(of.provider_keys),
+                *_redis_volume(of.defaults.redis_url_secret),
+            ],
         },
     }
 
@@ -133,7 +150,7 @@ def _template(of: PoolRevision) -> Json:
 def _container(of: PoolRevision) -> Json:
     container: Json = {
         "name": "worker",
-        "image": of.spec.worker.image,
+        "image": _image(of),
         "command": ["python", "-m", "agentfleet_worker"],
         "env": _environment(of),
         "ports": [{"name": "metrics", "containerPort": PROBE_PORT, "protocol": "TCP"}],
@@ -149,8 +166,17 @@ def _container(of: PoolRevision) -> Json:
             {"name": "provider-keys", "mountPath": SECRETS_DIR, "readOnly": True},
         ],
     }
+    if of.defaults.redis_url_secret is not None:
+        container["volumeMounts"].append({"name": "redis", "mountPath": REDIS_DIR, "readOnly": True})
+    if of.defaults.image_pull_policy:
+        container["imagePullPolicy"] = of.defaults.image_pull_policy
     resources = of.spec.worker.resources.model_dump(mode="json", exclude_defaults=True)
     return container | ({"resources": resources} if resources else {})
+
+
+def _image(of: PoolRevision) -> str:
+    own = of.spec.worker.image
+    return of.defaults.image if own == DEFAULT_IMAGE else own
 
 
 def _environment(of: PoolRevision) -> list[Json]:
@@ -176,8 +202,16 @@ def _redis_url(defaults: WorkerDefaults) -> Json:
     secret = defaults.redis_url_secret
     if secret is None:
         return {"name": "AGENTFLEET_REDIS_URL", "value": defaults.redis_url}
-    source = {"secretKeyRef": {"name": secret.name, "key": secret.key}}
-    return {"name": "AGENTFLEET_REDIS_URL", "valueFrom": source}
+    return {"name": "AGENTFLEET_REDIS_URL_FILE", "value": f"{REDIS_DIR}/{secret.key}"}
+
+
+def _redis_volume(secret: SecretKey | None) -> list[Json]:
+    """The whole Secret, so that a CA certificate beside the URL comes along. Without it no worker can work:
+    the pod waits until it is there, and says so.
+    """
+    if secret is None:
+        return []
+    return [{"name": "redis", "secret": {"secretName": secret.name, "defaultMode": 0o440}}]
 
 
 def _grace_seconds(spec: AgentPoolSpec) -> int:

@@ -10,14 +10,14 @@ from agentfleet_core.errors import InvalidInput
 from agentfleet_core.settings import Settings, read_settings
 from agentfleet_operator.election import Timings
 from agentfleet_operator.kube import service_account_namespace
-from agentfleet_operator.resources import SecretKey, WorkerDefaults
+from agentfleet_operator.resources import DEFAULT_IMAGE, SecretKey, WorkerDefaults
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
     """AGENTFLEET_WATCH_NAMESPACES (comma separated; empty: all), _OPERATOR_NAMESPACE, _LEASE_NAME,
     _LEASE_SECONDS, _RENEW_DEADLINE_SECONDS, _RETRY_SECONDS, _WORKER_REDIS_URL, _WORKER_REDIS_URL_SECRET
-    (`name/key`), _WORKER_SERVICE_ACCOUNT, beside the common ones.
+    (`name/key`), _WORKER_SERVICE_ACCOUNT, _WORKER_IMAGE, _WORKER_IMAGE_PULL_POLICY, beside the common ones.
     """
 
     common: Settings
@@ -43,6 +43,8 @@ def read_operator_settings(environ: Mapping[str, str] = os.environ) -> OperatorS
             redis_url=environ.get("AGENTFLEET_WORKER_REDIS_URL", common.redis_url),
             redis_url_secret=_secret_key(environ.get("AGENTFLEET_WORKER_REDIS_URL_SECRET", "")),
             service_account=environ.get("AGENTFLEET_WORKER_SERVICE_ACCOUNT", "default"),
+            image=environ.get("AGENTFLEET_WORKER_IMAGE") or DEFAULT_IMAGE,
+            image_pull_policy=environ.get("AGENTFLEET_WORKER_IMAGE_PULL_POLICY", ""),
         ),
     )
 

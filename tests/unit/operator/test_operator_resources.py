@@ -83,8 +83,22 @@ def test_a_redis_password_comes_from_its_secret() -> None:
     defaults = WorkerDefaults("redis://:hidden@redis", SecretKey("redis", "url"))
     body = deployment(revision(defaults=defaults), 1)
     assert "hidden" not in str(body)
-    [entry] = [one for one in worker(body)["env"] if one["name"] == "AGENTFLEET_REDIS_URL"]
-    assert entry["valueFrom"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
+    [entry] = [one for one in worker(body)["env"] if one["name"].startswith("AGENTFLEET_REDIS_URL")]
+    assert entry == {"name": "AGENTFLEET_REDIS_URL_FILE", "value": "/var/run/agentfleet/redis/url"}
+    [volume] = [one for one in pod(body)["volumes"] if one["name"] == "redis"]
+    assert volume["secret"]["secretName"] == "redis"
+
+
+def test_a_worker_of_any_user_reads_its_secrets_without_root() -> None:
+    body = pod(deployment(revision(), 1))
+    assert body["securityContext"]["fsGroup"]
+    [volume] = [one for one in body["volumes"] if one["name"] == "provider-keys"]
+    assert volume["projected"]["defaultMode"] == 0o440
+
+
+def test_a_pool_without_an_image_of_its_own_takes_the_installations() -> None:
+    defaults = WorkerDefaults("redis://redis", image="registry.test/worker:1.2")
+    assert worker(deployment(revision(defaults=defaults), 1))["image"] == "registry.test/worker:1.2"
 
 
 def test_two_tiers_with_one_key_mount_it_once() -> None:
