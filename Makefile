@@ -88,7 +88,7 @@ bench-scaling: $(VENV)/.test ## 1,000 pools on a real kube-apiserver: wake, burs
 	@$(BIN)/python -m bench.scaling $(ARGS)
 
 .PHONY: bench-planner
-bench-planner: $(VENV)/.test ## The planner beside KEDA's and HPA's rules on a trace: TRACE=file.csv
+bench-planner: $(VENV)/.test ## The planner beside KEDA's and HPA's rules: TRACE=file.csv
 	@$(BIN)/python -m bench.planner $(if $(TRACE),--trace $(TRACE)) $(ARGS)
 
 .PHONY: bench-ledger

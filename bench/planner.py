@@ -1,6 +1,6 @@
 """The planner beside KEDA's and HPA's rules on one trace of arrivals, in simulated time.
 
-    python -m bench.planner [TRACE.csv]            (or TRACE=… in the environment)
+    python -m bench.planner --trace FILE.csv
 
 A trace has a row per task: arrival time, prompt tokens, output tokens; the first row may be a header. All
 rules get the same fleet (4 tasks at once per worker, 6 s from wish to ready, service 0.6 s + prompt/5000 +
@@ -11,11 +11,10 @@ maxReplicas, which is 100 for all of them (KEDA's default). A worker's time coun
 gone, its draining included. The last line is JSON.
 """
 
+import argparse
 import csv
 import json
 import math
-import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +34,6 @@ START_SECONDS = 6.0
 TARGET_SECONDS = 2
 MAX_REPLICAS = 100
 LOWEST_PROMISE, HIGHEST_PROMISE = 50.0, 99.99
-DEFAULT_TRACE = Path(__file__).parents[2] / "shared" / "data" / "azure_llm_conv_2023.csv"
 
 
 class Controller(Protocol):
@@ -162,5 +160,10 @@ def _must(value: float | None, row: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    named = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TRACE", "")
-    main(Path(named) if named else DEFAULT_TRACE)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--trace", type=Path, required=True, help="CSV: arrival, prompt tokens, output tokens"
+    )
+    main(parser.parse_args().trace)
