@@ -17,7 +17,8 @@ from agentfleet.tools import call_function
 from agentfleet_core.api.v1alpha1.task_type import Agent, TaskTypeSpec
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.queue.step import StepKind, encode_json
-from agentfleet_worker.context import Call, WorkerContext
+from agentfleet_worker.call import Call
+from agentfleet_worker.context import WorkerContext
 from agentfleet_worker.limits import MAX_TOOL_RESULT_BYTES, sized
 from agentfleet_worker.outcomes import AttemptStopped, fail
 from agentfleet_worker.reasons import AttemptReason

@@ -12,7 +12,7 @@ from agentfleet import Tool
 from agentfleet_core.errors import AgentfleetError, InvalidInput
 
 
-class CodeMissing(AgentfleetError):  # noqa: N818 -- errors here are named for what happened, as in the tree
+class CodeMissing(AgentfleetError):
     """`module:function` names nothing that this worker can import."""
 
 
@@ -47,7 +47,7 @@ def _load(path: str) -> Callable[..., Any]:
     module_name, _, name = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except Exception as error:  # an import runs users' code: whatever it raises, the task shall say it
         raise CodeMissing(
             f"{path}: module {module_name} cannot be imported: {type(error).__name__}: {error}"
         ) from error

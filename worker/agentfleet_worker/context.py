@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, ContextVar
-from dataclasses import dataclass
 from inspect import CO_COROUTINE
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from agentfleet_core.errors import HandlerFailed, InvalidInput
 from agentfleet_core.queue.envelope import Event, JournalEntry
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step
 from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.call import Call
 from agentfleet_worker.deadlines import within
 from agentfleet_worker.limits import MAX_STEP_BYTES, sized
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, fail, retry
@@ -36,16 +36,6 @@ CURRENT: "ContextVar[WorkerContext]" = ContextVar("agentfleet_task")
 """The task for which code runs now, also in what it started; the transport finds its payer by it."""
 STEP: ContextVar[str] = ContextVar("agentfleet_step", default="")
 """The key of the step that runs now."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A model response that is asked for under a name; the transport fills in what became of it."""
-
-    key: str
-    name: str
-    tier: str | None
-    record: StepRecord | None = None
 
 
 CALL: ContextVar[Call | None] = ContextVar("agentfleet_call", default=None)

@@ -20,9 +20,9 @@ from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.background import Background
 from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.outcomes import AttemptStopped, Ending, park
+from agentfleet_worker.ports import Follower
 from agentfleet_worker.providers.pacing import Pacer
 from agentfleet_worker.reasons import AttemptReason
-from agentfleet_worker.services import Follower
 
 PAUSE_CHECK_SECONDS = 0.1
 PAUSE_PATIENCE_SECONDS = 5.0

@@ -11,21 +11,20 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 import orjson
 
 from agentfleet_core.budget.bounds import token_bound, worst_cost
-from agentfleet_core.budget.prices import Rates
 from agentfleet_core.errors import CostUnknown, InvalidInput
 from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_core.resilience.classify import Retry, classify
-from agentfleet_worker.context import CALL, CURRENT, Call, WorkerContext
+from agentfleet_worker.call import Call, PaidCall, Payer, Target
+from agentfleet_worker.context import CALL, CURRENT
 from agentfleet_worker.outcomes import AttemptStopped, fail
-from agentfleet_worker.providers.routes import Routes, Target
+from agentfleet_worker.providers.routes import Routes
 from agentfleet_worker.providers.sse import as_stream
 from agentfleet_worker.providers.tries import Broken, MeteredTry, TryServices
 from agentfleet_worker.reasons import AttemptReason
@@ -39,39 +38,22 @@ _NOT_PASSED_ON = frozenset(
 )
 
 
-@dataclass(slots=True)
-class PaidCall:
-    """One message that a task asks for, through all its tries."""
-
-    context: WorkerContext
-    call: Call
-    target: Target
-    rates: Rates
-    amount: int
-    payload: bytes
-    headers: list[tuple[bytes, bytes]]
-    until: float
-    """Monotonic: when the step that asks for it is over."""
-    tries: int = 0
-    started_ms: int = field(default=0)
-
-
 class MeteredTransport(httpx2.AsyncBaseTransport):
     def __init__(self, routes: Routes, tries: TryServices) -> None:
         self._routes = routes
         self._tries = tries
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        context = CURRENT.get(None)
-        if context is None:
+        payer = CURRENT.get(None)
+        if payer is None:
             return _refusal(
                 400, "invalid_request_error", "a paid call outside of a task has nobody who pays for it"
             )
         path = request.url.path
         if request.method == "POST" and path == MESSAGES:
-            return await self._message(context, request)
+            return await self._message(payer, request)
         if path.startswith(FREE):
-            return await self._free(context, request)
+            return await self._free(payer, request)
         return _refusal(
             400, "invalid_request_error", f"what {request.method} {path} costs is unknown: not sent"
         )
@@ -79,17 +61,17 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._tries.wire.aclose()
 
-    async def _message(self, context: WorkerContext, request: httpx2.Request) -> httpx2.Response:
+    async def _message(self, payer: Payer, request: httpx2.Request) -> httpx2.Response:
         body = orjson.loads(await request.aread())
         streams = body.get("stream") is True
         own = CALL.get()
-        call = own or Call(context.key_of(_fingerprint(body)), "client", None)
-        recorded = context.recorded(call.key)
+        call = own or Call(payer.key_of(_fingerprint(body)), "client", None)
+        recorded = payer.recorded(call.key)
         if recorded is not None:
             call.record = recorded
             return _response(recorded, streams)
         try:
-            paid = self._prepared(context, call, body, request)
+            paid = self._prepared(payer, call, body, request)
         except InvalidInput as error:
             if own is None:
                 return _refusal(400, "invalid_request_error", str(error))
@@ -106,18 +88,16 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(200, headers=opened.headers, stream=_Passed(opened))
         return await self._whole(paid)
 
-    def _prepared(
-        self, context: WorkerContext, call: Call, body: dict[str, Any], request: httpx2.Request
-    ) -> PaidCall:
+    def _prepared(self, payer: Payer, call: Call, body: dict[str, Any], request: httpx2.Request) -> PaidCall:
         """Raises `InvalidInput` (`CostUnknown`) for a call that must not be made."""
-        target = self._routes.find(context, call.tier if CALL.get() else body.get("model"))
-        attempt = context.running
+        target = self._routes.find(payer, call.tier if CALL.get() else body.get("model"))
+        attempt = payer.running
         rates = self._routes.rates(target, attempt.now_ms())
         body["model"] = target.model
         body["stream"] = True
         payload = orjson.dumps(body)
         return PaidCall(
-            context=context,
+            payer=payer,
             call=call,
             target=target,
             rates=rates,
@@ -187,13 +167,13 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
         await asyncio.sleep(seconds)
         return True
 
-    async def _free(self, context: WorkerContext, request: httpx2.Request) -> httpx2.Response:
-        target = self._routes.find(context)
+    async def _free(self, payer: Payer, request: httpx2.Request) -> httpx2.Response:
+        target = self._routes.find(payer)
         content = await request.aread()
         if content:
             body = orjson.loads(content)
             if "model" in body:
-                target = self._routes.find(context, body["model"])
+                target = self._routes.find(payer, body["model"])
                 content = orjson.dumps({**body, "model": target.model})
         headers = self._headers(request, target)
         url = target.base_url + request.url.raw_path.decode()

@@ -5,7 +5,6 @@ config, an environment variable or a log.
 """
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,19 +13,11 @@ from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates, find_model, rates_of
 from agentfleet_core.errors import InvalidInput, Unavailable
 from agentfleet_core.routing.router import allowed_tiers, route
-from agentfleet_worker.context import WorkerContext
-from agentfleet_worker.services import Follower
+from agentfleet_worker.call import Payer, Target
+from agentfleet_worker.ports import Follower
 
 DEFAULT_URL = "https://api.anthropic.com"
 KEY_CHECK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    tier: str
-    model: str
-    base_url: str
-    key: SecretKeyRef | None
 
 
 class Routes:
@@ -35,12 +26,12 @@ class Routes:
         self._keys = keys
         self._rates: dict[tuple[int, str, str, str], Rates] = {}
 
-    def find(self, context: WorkerContext, wanted: str | None = None) -> Target:
+    def find(self, payer: Payer, wanted: str | None = None) -> Target:
         """`wanted` is a tier, a model of one, or None for the task's own tier. Raises `InvalidInput`."""
         tiers = self._follower.config.tiers
-        bounds = context.running.spec.tier
-        asked = wanted or context.running.claim.envelope.tier
-        if wanted is None or wanted in tiers or wanted == context.running.claim.envelope.tier:
+        bounds = payer.running.spec.tier
+        asked = wanted or payer.running.claim.envelope.tier
+        if wanted is None or wanted in tiers or wanted == payer.running.claim.envelope.tier:
             chosen = route(bounds, tiers, asked=asked)
             return _target(chosen.tier, tiers[chosen.tier], chosen.model)
         allowed = allowed_tiers(bounds, tiers)
@@ -50,13 +41,13 @@ class Routes:
                     return _target(name, tiers[name], wanted)
         there = ", ".join(allowed) or "none"
         raise InvalidInput(
-            f'"{wanted}" is no tier of this fleet, nor a model that {context.task_type} may use; '
+            f'"{wanted}" is no tier of this fleet, nor a model that {payer.task_type} may use; '
             f"its tiers are {there}",
             field="model",
         )
 
-    def model_for(self, context: WorkerContext) -> str:
-        return self.find(context).model
+    def model_for(self, payer: Payer) -> str:
+        return self.find(payer).model
 
     def rates(self, target: Target, now_ms: int) -> Rates:
         """Raises `CostUnknown`."""

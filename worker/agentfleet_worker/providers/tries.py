@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 
@@ -22,15 +22,13 @@ from agentfleet_core.queue.envelope import JournalEntry
 from agentfleet_core.queue.step import StepKind, StepRecord
 from agentfleet_core.telemetry import metrics
 from agentfleet_worker.background import Background
+from agentfleet_worker.call import PaidCall
 from agentfleet_worker.events import Progress
 from agentfleet_worker.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
+from agentfleet_worker.ports import Commit
 from agentfleet_worker.providers.budget import CallBudget
 from agentfleet_worker.providers.pacing import Pacer
 from agentfleet_worker.providers.sse import StreamError, StreamReader
-from agentfleet_worker.services import Commit
-
-if TYPE_CHECKING:
-    from agentfleet_worker.providers.metered import PaidCall
 
 CONNECT_SECONDS = 10.0
 
@@ -66,9 +64,9 @@ class TryServices:
         self.progress = progress
         self.background = background
 
-    async def open(self, paid: "PaidCall") -> "MeteredTry | Broken":
+    async def open(self, paid: PaidCall) -> "MeteredTry | Broken":
         """Reserve and send; a try whose answer has begun, or how it broke. Raises `AttemptStopped`."""
-        attempt = paid.context.running
+        attempt = paid.payer.running
         hold_id = f"{attempt.id}/{attempt.claim.attempt}/{paid.call.key}.{paid.tries}"
         hold = await self.budget.hold(attempt, hold_id, paid.amount, tier=paid.target.tier, until=paid.until)
         answer = await MeteredTry(self, paid, hold).send()
@@ -81,7 +79,7 @@ class TryServices:
 class MeteredTry:
     """Iterate it for the provider's bytes; when they end, the call is settled and journaled."""
 
-    def __init__(self, services: TryServices, paid: "PaidCall", hold: Hold) -> None:
+    def __init__(self, services: TryServices, paid: PaidCall, hold: Hold) -> None:
         self._services = services
         self._paid = paid
         self._hold = hold
@@ -90,8 +88,8 @@ class MeteredTry:
         self._ended = False
         self._bytes = 0
         self._sent_at = time.monotonic()
-        paid.context.running.call_begins()
-        self._until = min(paid.until, self._sent_at + paid.context.running.spec.timeouts.llm_call_seconds)
+        paid.payer.running.call_begins()
+        self._until = min(paid.until, self._sent_at + paid.payer.running.spec.timeouts.llm_call_seconds)
 
     @property
     def headers(self) -> httpx2.Headers:
@@ -174,8 +172,8 @@ class MeteredTry:
             raise httpx2.RemoteProtocolError("the answer is larger than a message can be")
         text = self._reader.feed(data)
         if text:
-            context = self._paid.context
-            self._services.progress.text(context.task_id, context.attempt, self._paid.call.key, text)
+            payer = self._paid.payer
+            self._services.progress.text(payer.task_id, payer.attempt, self._paid.call.key, text)
 
     async def _refused(self, response: httpx2.Response) -> Broken:
         """An error answer: not billed. Its body is read whole, for the SDK to raise its own error of it."""
@@ -210,7 +208,7 @@ class MeteredTry:
         try:
             await work
         finally:
-            self._paid.context.running.call_ends()
+            self._paid.payer.running.call_ends()
 
     async def _charge_cut(self) -> None:
         """Before anything else happens in the task: its end would leave no place for the entry."""
@@ -224,10 +222,10 @@ class MeteredTry:
         await self._services.budget.settle(self._hold, self._hold.amount, unconfirmed=True)
         _count_spent(paid, self._hold.amount)
         record = StepRecord(
-            StepKind.CUT, paid.call.name, None, paid.started_ms, paid.context.running.now_ms(),
+            StepKind.CUT, paid.call.name, None, paid.started_ms, paid.payer.running.now_ms(),
             self._hold.amount, paid.target.tier, paid.target.model,
         )  # fmt: skip
-        claim = paid.context.running.claim
+        claim = paid.payer.running.claim
         key = f"{paid.call.key}!{claim.attempt}.{paid.tries}"
         await self._services.commit.journal(
             JournalEntry(claim.envelope.id, claim.attempt, key, record.encode(), record.cost)
@@ -244,12 +242,12 @@ class MeteredTry:
         message = dict(self._reader.message)
         usage = message.pop("usage", None)
         record = StepRecord(
-            StepKind.LLM, paid.call.name, message, paid.started_ms, paid.context.running.now_ms(), cost,
+            StepKind.LLM, paid.call.name, message, paid.started_ms, paid.payer.running.now_ms(), cost,
             paid.target.tier, paid.target.model, usage,
         )  # fmt: skip
-        self._services.progress.flush_step(paid.context.task_id, paid.context.attempt, paid.call.key)
+        self._services.progress.flush_step(paid.payer.task_id, paid.payer.attempt, paid.call.key)
         settle = self._services.budget.settle(self._hold, cost, unconfirmed=unconfirmed)
-        journal = paid.context.write(paid.call.key, record.encode(), record)
+        journal = paid.payer.write(paid.call.key, record.encode(), record)
         settled, journaled = await asyncio.gather(settle, journal, return_exceptions=True)
         for outcome in (journaled, settled):
             if isinstance(outcome, BaseException):
@@ -293,7 +291,7 @@ def _retry_after(answer: httpx2.Response) -> float | None:
         return None
 
 
-def _count(paid: "PaidCall", cost: int, report: Report | None, seconds: float) -> None:
+def _count(paid: PaidCall, cost: int, report: Report | None, seconds: float) -> None:
     tier, model = paid.target.tier, paid.target.model
     metrics.LLM_CALLS.labels(tier, model, "complete").inc()
     metrics.LLM_CALL_SECONDS.labels(tier, model).observe(seconds)
@@ -306,6 +304,6 @@ def _count(paid: "PaidCall", cost: int, report: Report | None, seconds: float) -
                 metrics.LLM_TOKENS.labels(tier, model, kind).inc(count)
 
 
-def _count_spent(paid: "PaidCall", cost: int) -> None:
-    tenant = metrics.TENANTS.of(paid.context.tenant)
+def _count_spent(paid: PaidCall, cost: int) -> None:
+    tenant = metrics.TENANTS.of(paid.payer.tenant)
     metrics.SPENT_USD.labels(tenant, paid.target.tier).inc(cost / NANO_PER_USD)
