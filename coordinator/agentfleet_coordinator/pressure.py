@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agentfleet_coordinator.queues import Queues
 from agentfleet_core.errors import AgentfleetError, Overloaded
+from agentfleet_core.queue.depth import queued
 from agentfleet_core.queue.envelope import PoolCounters
 
 FRESH_SECONDS = 0.25
@@ -38,12 +39,12 @@ class Pressure:
     async def admit(self, pool: str, max_queued: int) -> None:
         """Count one more task in. Raises `Overloaded` when `max_queued` wait already, `Unavailable`."""
         reading = await self._reading(pool)
-        queued = reading.counters.waiting + reading.counters.blocked + reading.counters.due
-        if queued + reading.admitted_since >= max_queued:
+        waiting = queued(reading.counters)
+        if waiting + reading.admitted_since >= max_queued:
             raise Overloaded(
-                f"{queued:,} tasks wait in pool {pool}, and its maxQueued is {max_queued:,}; try again, "
+                f"{waiting:,} tasks wait in pool {pool}, and its maxQueued is {max_queued:,}; try again, "
                 f"or raise spec.maxQueued or spec.scaling.maxReplicas of AgentPool {pool}",
-                retry_after_seconds=_retry_after(reading, queued + reading.admitted_since + 1 - max_queued),
+                retry_after_seconds=_retry_after(reading, waiting + reading.admitted_since + 1 - max_queued),
             )
         reading.admitted_since += 1
 

@@ -9,6 +9,7 @@ import orjson
 from agentfleet_core.budget.limits import Balance
 from agentfleet_core.budget.money import decimal_usd
 from agentfleet_core.errors import InvalidInput
+from agentfleet_core.queue.depth import claimable, held_back, running
 from agentfleet_core.queue.envelope import Envelope, Event, PoolCounters, TaskRecord
 from agentfleet_core.queue.step import StepRecord, decode_step
 
@@ -76,12 +77,15 @@ def event(found: Event) -> bytes:
 
 
 def counters(found: PoolCounters) -> Json:
+    """`waiting`, `running` and `parked` as queue/depth.py defines them for everybody; of these, `due` and
+    `orphaned` are among the waiting, `blocked` are among the parked.
+    """
     oldest = found.now_ms - found.oldest_waiting_ms if found.oldest_waiting_ms else 0
     return {
-        "waiting": found.waiting,
+        "waiting": claimable(found),
+        "running": running(found),
+        "parked": held_back(found),
         "blocked": found.blocked,
-        "running": found.running,
-        "parked": found.parked,
         "due": found.due,
         "orphaned": found.orphaned,
         "oldest_wait_seconds": round(max(0, oldest) / 1000, 3),

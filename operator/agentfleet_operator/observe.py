@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.record import arrivals_per_minute
 from agentfleet_core.planner.snapshot import PoolSnapshot
+from agentfleet_core.queue.depth import claimable, held_back, running
 from agentfleet_core.queue.envelope import WorkerRecord
 from agentfleet_operator.rollout import PoolRollout, RevisionView, WorkerState
 from agentfleet_operator.views import DeploymentView, PodView
@@ -56,7 +57,7 @@ def told_alike(one: PoolSnapshot, other: PoolSnapshot) -> bool:
 
 
 def _told(pool: PoolSnapshot) -> tuple[object, ...]:
-    counts = (pool.waiting, pool.due, pool.running, pool.parked, pool.blocked, pool.blocked_tenants)
+    counts = (claimable(pool), running(pool), held_back(pool), pool.blocked_tenants)
     means = (arrivals_per_minute(pool), pool.service_seconds, pool.spend_per_hour)
     oldest = round(pool.now_seconds - pool.oldest_wait_seconds) if pool.oldest_wait_seconds > 0 else None
     return (pool.known, pool.ready, pool.paused_by, oldest, *counts, *means)

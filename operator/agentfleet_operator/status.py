@@ -17,9 +17,10 @@ from agentfleet_core.api.v1alpha1 import AgentPoolSpec
 from agentfleet_core.api.v1alpha1.base import Condition, ConditionStatus
 from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.record import arrivals_per_minute
-from agentfleet_core.budget.money import NANO_PER_USD
+from agentfleet_core.budget.money import fixed_usd
 from agentfleet_core.fleet.compile import Verdict
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
+from agentfleet_core.queue.depth import claimable, held_back, running
 from agentfleet_operator.views import POOL_LABEL
 
 Status = dict[str, Any]
@@ -116,13 +117,13 @@ def _pool_figures(snapshot: PoolSnapshot | None, before: Mapping[str, Any]) -> S
         oldest = timestamp(since)
     service = snapshot.service_seconds
     return {
-        "waiting": whole(snapshot.waiting + snapshot.due),
-        "running": whole(snapshot.running),
-        "parked": whole(snapshot.parked + snapshot.blocked),
+        "waiting": whole(claimable(snapshot)),
+        "running": whole(running(snapshot)),
+        "parked": whole(held_back(snapshot)),
         "oldestWaiting": oldest,
         "arrivalsPerMinute": two_digits(arrivals_per_minute(snapshot)),
         "serviceSeconds": None if service is None else two_digits(service),
-        "spendPerHour": f"{snapshot.spend_per_hour / NANO_PER_USD:.2f}",
+        "spendPerHour": fixed_usd(snapshot.spend_per_hour),
     }
 
 

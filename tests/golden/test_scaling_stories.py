@@ -260,6 +260,20 @@ def another_manager_writes_the_replicas() -> Story:
     return story
 
 
+def what_a_dead_worker_held_is_work_once() -> Story:
+    story = Story({"maxReplicas": 8, "targetWaitSeconds": 2, "idleSecondsToZero": 60})
+    story.submit(8, service=60.0)
+    story.play(20)
+    lost = next(name for name, worker in story.fleet.workers.items() if worker.held)
+    story.say(f"a worker dies, holding {story._held([lost])}")
+    story.fleet.lose(lost)
+    story.fleet.scale(story.fleet.replicas)
+    story.look()
+    story.why()
+    story.play(160)
+    return story
+
+
 ALL: tuple[Callable[[], Story], ...] = (
     a_burst_from_zero_and_back,
     steady_work_is_staffed_and_left_alone,
@@ -273,6 +287,7 @@ ALL: tuple[Callable[[], Story], ...] = (
     a_paused_pool_stays_as_it_is,
     arrivals_that_flap_do_not_make_the_number_flap,
     the_maximum_is_reached_and_said,
+    what_a_dead_worker_held_is_work_once,
 )
 
 

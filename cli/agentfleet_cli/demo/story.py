@@ -19,7 +19,8 @@ from agentfleet_cli.local.announce import announced
 from agentfleet_cli.local.fleet import LocalFleet, LocalOptions
 from agentfleet_cli.views.fleet import Json
 from agentfleet_cli.views.report import Sitting
-from agentfleet_cli.views.words import NANO
+from agentfleet_cli.views.tasks import usd
+from agentfleet_core.budget.money import nano_usd
 from agentfleet_core.errors import DeadlineExceeded, Unavailable
 
 LOOK_SECONDS: Final = 0.25
@@ -104,10 +105,10 @@ def _waiting_for(look: Json, stage: Stage) -> str:
 
 
 def _open_work(counters: Mapping[str, Any], now: datetime) -> int:
-    work = int(counters["waiting"] + counters["due"] + counters["orphaned"] + counters["running"])
+    work = int(counters["waiting"] + counters["running"])
     due = counters["next_due_at"]
     if due and (datetime.fromisoformat(due) - now).total_seconds() < SOON_SECONDS:
-        work += int(counters["parked"])
+        work += int(counters["parked"] - counters["blocked"])
     return work
 
 
@@ -119,7 +120,7 @@ async def _sum_up(stage: Stage, look: Json, note: str) -> Sitting:
         tasks.append(await client.get(task_id))
         for step in await _steps(client, task_id):
             if step.tier:
-                tiers[step.tier] += int(step.cost * NANO)
+                tiers[step.tier] += nano_usd(usd(step.cost))
     return Sitting(
         tasks=tasks,
         cost_by_tier=dict(tiers),

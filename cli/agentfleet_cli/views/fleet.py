@@ -7,6 +7,7 @@ from typing import Any
 
 from agentfleet_cli.output import table
 from agentfleet_cli.views.words import dollars, duration, plain_dollars, reset_time, shortened, stopwatch
+from agentfleet_core.budget.money import fixed_usd
 
 Json = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ def pool_lines(pools: Sequence[Json]) -> list[str]:
 
 def _pool(pool: Json) -> tuple[str, ...]:
     counters, plan = pool["counters"], pool["plan"] or {}
-    waiting = counters["waiting"] + counters["due"] + counters["orphaned"]
+    waiting = counters["waiting"]
     spend = plan.get("spend_per_hour_nano_usd", 0)
     return (
         shortened(pool["name"], NAME_WIDTH),
@@ -70,7 +71,7 @@ def _pool(pool: Json) -> tuple[str, ...]:
         str(counters["running"]),
         str(counters["ended_total"]),
         duration(counters["oldest_wait_seconds"]) if waiting else "-",
-        f"{spend / 1e9:,.2f}" if spend else "-",
+        fixed_usd(spend, grouped=True) if spend else "-",
         why_word(pool),
     )
 

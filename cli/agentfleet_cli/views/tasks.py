@@ -8,7 +8,8 @@ from typing import Any
 
 from agentfleet.models import Result, TaskInfo
 from agentfleet_cli.output import table
-from agentfleet_cli.views.words import NANO, dollars, duration
+from agentfleet_cli.views.words import dollars, duration
+from agentfleet_core.budget.money import nano_usd
 
 
 def task_json(task: TaskInfo) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
     if result is not None and result.steps:
         lines.append("steps")
         lines += [
-            f"  {step.name:<24} {step.kind:<5} {dollars(int(step.cost * NANO), digits=6)}"
+            f"  {step.name:<24} {step.kind:<5} {dollars(nano_usd(usd(step.cost)), digits=6)}"
             + (f"  {step.tier}, {step.model}" if step.model else "")
             for step in result.steps
         ]

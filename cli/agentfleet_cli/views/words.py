@@ -3,15 +3,16 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-NANO = 1_000_000_000
+from agentfleet_core.budget.money import NANO_PER_USD, fixed_usd
 
 
 def dollars(nano_usd: int, *, digits: int = 3) -> str:
     """`$0.182`; shorter for large sums."""
-    amount = nano_usd / NANO
-    if amount >= 1_000:
-        return f"${amount:,.0f}"
-    return f"${amount:,.{2 if amount >= 10 else digits}f}"
+    if nano_usd >= 1_000 * NANO_PER_USD:
+        digits = 0
+    elif nano_usd >= 10 * NANO_PER_USD:
+        digits = 2
+    return f"${fixed_usd(nano_usd, digits, grouped=True)}"
 
 
 def plain_dollars(amount_usd: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from agentfleet_core.planner.snapshot import Bucket
 from agentfleet_core.planner.work import SPEND_WINDOW_SECONDS
+from agentfleet_core.queue.depth import claimable, has_work
 from agentfleet_core.queue.envelope import PoolCounters
 
 WIDTH_SECONDS = 1.0
@@ -71,14 +72,6 @@ def observe(history: PoolHistory, now: PoolCounters) -> PoolHistory:
         ended=history.ended * keep + ended,
         idle_since_seconds=idle_since,
     )
-
-
-def claimable(counters: PoolCounters) -> int:
-    return counters.waiting + counters.due + counters.orphaned
-
-
-def has_work(counters: PoolCounters) -> bool:
-    return claimable(counters) + counters.running > 0
 
 
 def _reset(last: PoolCounters, now: PoolCounters) -> bool:

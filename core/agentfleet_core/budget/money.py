@@ -57,5 +57,11 @@ def usd(nano: int) -> str:
     return f"{_sign(nano)}${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
+def fixed_usd(nano: int, decimals: int = 2, *, grouped: bool = False) -> str:
+    """With so many decimals, rounded half up, without a sign: `9.95`, `1204.00`; grouped: `1,204.00`."""
+    rounded = Decimal(nano).scaleb(-_DECIMALS).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return f"{rounded:,f}" if grouped else f"{rounded:f}"
+
+
 def _sign(nano: int) -> str:
     return "-" if nano < 0 else ""

@@ -7,6 +7,7 @@ limit or one of another period or zone starts at zero.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal, assert_never
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agentfleet_core.api.v1alpha1.tenant_budget import Limit, Period, TenantBudgetSpec
@@ -55,11 +56,15 @@ def window_of(limit: Limit, now: datetime) -> LimitWindow:
     return LimitWindow(limit.name, amount, _ms(_midnight(first, zone)), _ms(_midnight(after, zone)))
 
 
-def _dates(period: Period, today: date) -> tuple[date, date]:
-    if period is Period.DAY:
-        return today, today + _DAY
-    first = today.replace(day=1)
-    return first, (first + _MORE_THAN_A_MONTH).replace(day=1)
+def _dates(period: Literal[Period.DAY, Period.MONTH], today: date) -> tuple[date, date]:
+    match period:
+        case Period.DAY:
+            return today, today + _DAY
+        case Period.MONTH:
+            first = today.replace(day=1)
+            return first, (first + _MORE_THAN_A_MONTH).replace(day=1)
+        case _:
+            assert_never(period)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

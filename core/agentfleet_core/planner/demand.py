@@ -7,7 +7,8 @@ from agentfleet_core.planner.replay import workers_held
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.staffing import slots_at_hand, slots_for_rate
 from agentfleet_core.planner.wording import count, percent, seconds
-from agentfleet_core.planner.work import arrival_rate, has_work, running_now, waiting_now
+from agentfleet_core.planner.work import arrival_rate
+from agentfleet_core.queue.depth import claimable, has_work, running
 
 RATE_WINDOW_SECONDS = 60.0
 
@@ -24,7 +25,7 @@ def demand(pool: PoolSnapshot, memory: Memory | None) -> Note:
 
 
 def _backlog(pool: PoolSnapshot) -> Note:
-    need = workers_for(pool, waiting_now(pool) + running_now(pool))
+    need = workers_for(pool, claimable(pool) + running(pool))
     return Note(Reason.BACKLOG_PER_WORKER, need, f"{_at_hand(pool)}; no service time is known yet")
 
 
@@ -35,7 +36,7 @@ def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
     rate = arrival_rate(pool, RATE_WINDOW_SECONDS)
     steady = workers_for(pool, slots_for_rate(rate, service, target, memory.aim))
     held = workers_held(memory.replay, memory.aim, pool.now_seconds)
-    now = workers_for(pool, slots_at_hand(waiting_now(pool), running_now(pool), service, target))
+    now = workers_for(pool, slots_at_hand(claimable(pool), running(pool), service, target))
     need = max(steady, held, now)
     promise = f"so {percent(scaling.target_percent)} start within {seconds(target)}"
     if need == now and now > max(steady, held):
@@ -51,4 +52,4 @@ def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
 def _at_hand(pool: PoolSnapshot, service: float | None = None) -> str:
     each = "" if service is None else f"{seconds(service)} each, "
     per_worker = f"{each}{pool.spec.concurrency} at once per worker"
-    return f"{waiting_now(pool):,} waiting, {running_now(pool):,} running, {per_worker}"
+    return f"{claimable(pool):,} waiting, {running(pool):,} running, {per_worker}"

@@ -7,7 +7,7 @@ from agentfleet_core.planner.reasons import LIMITS, Reason
 from agentfleet_core.planner.shrink import Shrink, shrink
 from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
 from agentfleet_core.planner.wording import count
-from agentfleet_core.planner.work import has_work
+from agentfleet_core.queue.depth import has_work
 
 ACTIVE_CHECK_SECONDS = 1.0
 """How often a pool with work or workers is looked at when no signal comes."""

@@ -7,11 +7,13 @@ else nothing. A rule never looks at another rule's note. A pinned or contested p
 import math
 from collections.abc import Callable
 
+from agentfleet_core.budget.money import fixed_usd
 from agentfleet_core.planner.reasons import Reason
 from agentfleet_core.planner.shrink import claiming
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
-from agentfleet_core.planner.wording import count, dollars, seconds
-from agentfleet_core.planner.work import busy_workers, has_work, is_due_soon, max_spend
+from agentfleet_core.planner.wording import count, seconds
+from agentfleet_core.planner.work import busy_workers, is_due_soon, max_spend
+from agentfleet_core.queue.depth import has_work
 
 Rule = Callable[[PoolSnapshot, int], Note | None]
 
@@ -68,7 +70,8 @@ def spend_per_hour(pool: PoolSnapshot, number: int) -> Note | None:
     return Note(
         Reason.SPEND_PER_HOUR,
         allowed,
-        f"maxSpendPerHour is {pool.spec.scaling.max_spend_per_hour}, a busy worker spends {dollars(each)}",
+        f"maxSpendPerHour is {pool.spec.scaling.max_spend_per_hour}, a busy worker "
+        f"spends {fixed_usd(each, grouped=True)}",
     )
 
 

@@ -21,9 +21,3 @@ def count(value: float, noun: str) -> str:
 def percent(value: float) -> str:
     """`95 %`, `99.1 %`."""
     return f"{value:.2f}".rstrip("0").rstrip(".") + " %"
-
-
-def dollars(nano_usd: int) -> str:
-    """`9.95`: dollars and cents, for a sentence; never for sums."""
-    cents = (nano_usd + 5_000_000) // 10_000_000
-    return f"{cents // 100:,}.{cents % 100:02d}"

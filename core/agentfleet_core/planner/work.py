@@ -1,26 +1,12 @@
 """PURE. What a snapshot says about a pool's work and money, in the words of the rules."""
 
-from decimal import Decimal
 from itertools import takewhile
 
+from agentfleet_core.budget.money import nano_usd
 from agentfleet_core.planner.snapshot import PoolSnapshot
 
 SPEND_WINDOW_SECONDS = 60.0
 """Spend and busy time are means over the history, and over so long at least: one early call is no trend."""
-
-
-def waiting_now(pool: PoolSnapshot) -> int:
-    """Tasks that a worker could claim now."""
-    return pool.waiting + pool.due + pool.orphaned
-
-
-def running_now(pool: PoolSnapshot) -> int:
-    """Tasks in a living worker's hands; those of dead ones wait."""
-    return max(0, pool.running - pool.orphaned)
-
-
-def has_work(pool: PoolSnapshot) -> bool:
-    return waiting_now(pool) + running_now(pool) > 0
 
 
 def is_due_soon(pool: PoolSnapshot) -> bool:
@@ -37,7 +23,7 @@ def busy_workers(pool: PoolSnapshot) -> float:
 def max_spend(pool: PoolSnapshot) -> int | None:
     """maxSpendPerHour in nano-USD."""
     limit = pool.spec.scaling.max_spend_per_hour
-    return None if limit is None else int(Decimal(limit) * 1_000_000_000)
+    return None if limit is None else nano_usd(limit)
 
 
 def arrival_rate(pool: PoolSnapshot, window_seconds: float) -> float:

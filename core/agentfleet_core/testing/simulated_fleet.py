@@ -68,6 +68,7 @@ class SimulatedFleet:
         self._ends: list[tuple[float, int, str, SimulatedTask, float]] = []
         self._order = count()
         self._waiting: deque[SimulatedTask] = deque()
+        self._orphans: deque[SimulatedTask] = deque()
         self._blocked: dict[str, deque[SimulatedTask]] = {}
 
     # What happens to the fleet.
@@ -108,6 +109,13 @@ class SimulatedFleet:
     def unblock(self, tenant: str) -> None:
         self._waiting.extend(self._blocked.pop(tenant, ()))
         self._claim()
+
+    def lose(self, worker: str) -> None:
+        """It dies, and its lease ends: what it held waits for another worker, before all else."""
+        self._orphans.extend(task for _, _, name, task, _ in self._ends if name == worker)
+        self._ends = [entry for entry in self._ends if entry[2] != worker]
+        heapq.heapify(self._ends)
+        del self.workers[worker]
 
     # What is done to its workers.
 
@@ -156,7 +164,7 @@ class SimulatedFleet:
             running=len(self._ends),
             parked=0,
             due=0,
-            orphaned=0,
+            orphaned=len(self._orphans),
             oldest_waiting_ms=EPOCH_MS + round(self._waiting[0].at_seconds * 1_000) if self._waiting else 0,
             next_due_ms=0,
             admitted_total=totals.admitted,
@@ -189,7 +197,7 @@ class SimulatedFleet:
 
     def work(self) -> int:
         """Waiting and running tasks, as a queue's lag and pending entries."""
-        return len(self._waiting) + len(self._ends)
+        return len(self._orphans) + len(self._waiting) + len(self._ends)
 
     # Inside.
 
@@ -202,16 +210,16 @@ class SimulatedFleet:
         (self._blocked.get(task.tenant, self._waiting)).append(task)
 
     def _claim(self) -> None:
-        if self.paused or not self._waiting:
+        if self.paused or not (self._orphans or self._waiting):
             return
         free = [
             worker
             for worker in self.workers.values()
             if not worker.draining and worker.ready_seconds <= self.now and worker.held < self.concurrency
         ]
-        while self._waiting and free:
+        while (queue := self._orphans or self._waiting) and free:
             index = self._random.randrange(len(free))
-            worker, task = free[index], self._waiting.popleft()
+            worker, task = free[index], queue.popleft()
             worker.held += 1
             if worker.held == self.concurrency:
                 free[index] = free[-1]
