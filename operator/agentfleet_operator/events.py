@@ -8,14 +8,13 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from agentfleet_core.api.v1alpha1 import API_VERSION
 from agentfleet_core.errors import AgentfleetError
 from agentfleet_operator.apply import Writer
 from agentfleet_operator.kube import FIELD_MANAGER, Json
+from agentfleet_operator.news import News
 
 log = logging.getLogger(__name__)
 
@@ -23,24 +22,6 @@ QUIET = timedelta(minutes=10)
 """How long the same news of the same object is not repeated."""
 MOST_WAITING = 1_000
 MOST_REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    subject: Subject
-    reason: str
-    text: str
-    type: Literal["Normal", "Warning"] = "Normal"
-    repeats: bool = False
-    """Told each time, as each change of a pool's size is."""
 
 
 class Events:

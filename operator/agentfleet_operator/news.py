@@ -1,12 +1,31 @@
 """PURE. Which change of a status is worth an event, with the status's own reason words."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from agentfleet_core.api.conditions import ConditionType
 from agentfleet_core.planner.explain import headline
 from agentfleet_core.planner.snapshot import PoolPlan
-from agentfleet_operator.events import News, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    subject: Subject
+    reason: str
+    text: str
+    type: Literal["Normal", "Warning"] = "Normal"
+    repeats: bool = False
+    """Told each time, as each change of a pool's size is."""
+
 
 TROUBLE = {
     (ConditionType.ACCEPTED, "False"),

@@ -22,8 +22,8 @@ from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.telemetry import metrics
 from agentfleet_operator.apply import BACKGROUND_CALLS, Writer
 from agentfleet_operator.budget_status import BudgetFacts, budget_status
-from agentfleet_operator.events import Events, Subject
-from agentfleet_operator.news import condition_news, scale_news
+from agentfleet_operator.events import Events
+from agentfleet_operator.news import Subject, condition_news, scale_news
 from agentfleet_operator.observe import contested
 from agentfleet_operator.pools import Pools
 from agentfleet_operator.state import FleetState

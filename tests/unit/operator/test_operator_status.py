@@ -17,8 +17,7 @@ from agentfleet_core.fleet.compile import Verdict
 from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
 from agentfleet_operator.budget_status import BudgetFacts, budget_status
 from agentfleet_operator.draining import DeletedPool, DrainStep, drain_step
-from agentfleet_operator.events import Subject
-from agentfleet_operator.news import condition_news, scale_news
+from agentfleet_operator.news import Subject, condition_news, scale_news
 from agentfleet_operator.rollout import WorkerState
 from agentfleet_operator.status import PoolFacts, due_seconds, merge_patch, pool_status, whole
 
