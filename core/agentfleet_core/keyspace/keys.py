@@ -127,6 +127,11 @@ class PoolKeys:
         return f"{self.tag}:vt"
 
     @property
+    def unit(self) -> str:
+        """Hash: tenant to what a start of its was last charged, in nano-USD of virtual time."""
+        return f"{self.tag}:unit"
+
+    @property
     def waiting(self) -> str:
         """Hash: tenant to its waiting tasks."""
         return f"{self.tag}:waiting"
