@@ -49,10 +49,15 @@ class Forever:
             yield 2.0
 
 
-def kopf_settings() -> kopf.OperatorSettings:
-    """No event of kopf's, no peering, no annotation or finalizer on users' objects; only watching."""
+def kopf_settings(*, scanning: bool = True) -> kopf.OperatorSettings:
+    """No event of kopf's, no peering, no annotation or finalizer on users' objects; only watching.
+
+    `scanning` needs the right to list namespaces and CustomResourceDefinitions; whoever lacks it must not ask,
+    since kopf would ask for ever before it watches anything.
+    """
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.scanning.disabled = not scanning
     settings.peering.standalone = True
     settings.networking.error_backoffs = Forever()
     settings.networking.connect_timeout = 5.0

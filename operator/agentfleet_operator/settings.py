@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agentfleet_core.errors import InvalidInput
-from agentfleet_core.settings import Settings, read_settings
+from agentfleet_core.settings import Settings, number, read_settings
 from agentfleet_operator.election import Timings
 from agentfleet_operator.kube import service_account_namespace
 from agentfleet_operator.resources import DEFAULT_IMAGE, SecretKey, WorkerDefaults
@@ -52,11 +52,11 @@ def read_operator_settings(environ: Mapping[str, str] = os.environ) -> OperatorS
 def _timings(environ: Mapping[str, str]) -> Timings:
     default = Timings()
     timings = Timings(
-        lease_seconds=_number(environ, "AGENTFLEET_LEASE_SECONDS", default.lease_seconds),
-        renew_deadline_seconds=_number(
+        lease_seconds=number(environ, "AGENTFLEET_LEASE_SECONDS", default.lease_seconds),
+        renew_deadline_seconds=number(
             environ, "AGENTFLEET_RENEW_DEADLINE_SECONDS", default.renew_deadline_seconds
         ),
-        retry_seconds=_number(environ, "AGENTFLEET_RETRY_SECONDS", default.retry_seconds),
+        retry_seconds=number(environ, "AGENTFLEET_RETRY_SECONDS", default.retry_seconds),
     )
     if not 0 < timings.retry_seconds < timings.renew_deadline_seconds < timings.lease_seconds:
         raise InvalidInput(
@@ -77,10 +77,3 @@ def _secret_key(text: str) -> SecretKey | None:
             field="AGENTFLEET_WORKER_REDIS_URL_SECRET",
         )
     return SecretKey(name, key)
-
-
-def _number(environ: Mapping[str, str], name: str, default: float) -> float:
-    try:
-        return float(environ.get(name) or default)
-    except ValueError as error:
-        raise InvalidInput(f"{name} is {environ[name]!r}; it must be a number", field=name) from error

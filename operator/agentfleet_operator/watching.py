@@ -56,7 +56,7 @@ class Watching:
     async def _watch(self) -> None:
         await kopf.operator(
             registry=registry_for(self._pass_on),
-            settings=kopf_settings(),
+            settings=kopf_settings(scanning=not self._namespaces),
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,

@@ -94,3 +94,12 @@ topologySpreadConstraints:
 - name: redis
   secret: {secretName: {{ include "agentfleet.redisSecret" . }}, defaultMode: 0440}
 {{- end }}
+
+{{- /* (list . "crd name"): "yes" where this release makes or upgrades it. */ -}}
+{{- define "agentfleet.ownsCrd" -}}
+{{- $root := index . 0 -}}
+{{- $live := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" (index . 1) -}}
+{{- $notes := ($live.metadata | default dict).annotations | default dict -}}
+{{- $owner := printf "%s/%s" (get $notes "meta.helm.sh/release-namespace") (get $notes "meta.helm.sh/release-name") -}}
+{{- if or (not $live) $root.Values.crds.adopt (eq $owner (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) -}}yes{{- end -}}
+{{- end }}

@@ -1,0 +1,194 @@
+"""One installation of the chart in a namespace of its own, with a simulator beside it."""
+
+import json
+import re
+import subprocess
+import uuid
+from contextlib import suppress
+from typing import Any, Self
+
+import yaml
+from tests.e2e.cluster import ROOT, TAG, CommandFailed, helm, kubectl, objects, run, until
+
+from agentfleet import Client
+
+CHART = str(ROOT / "charts" / "agentfleet")
+HARDENED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
+
+
+class Forward:
+    """`kubectl port-forward` on a free port, as long as it is open."""
+
+    def __init__(self, namespace: str, target: str, port: int) -> None:
+        self._process = subprocess.Popen(
+            ["kubectl", "-n", namespace, "port-forward", target, f":{port}"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        found = FORWARDING.search(self._process.stdout.readline())
+        if found is None:
+            self.close()
+            raise AssertionError(f"no port-forward to {target}")
+        self.url = f"http://127.0.0.1:{int(found[1])}"
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+class Installation:
+    """`with Installation() as fleet`: installed, ready, and removed with its namespace at the end."""
+
+    def __init__(self, *, values: dict[str, Any] | None = None) -> None:
+        self.namespace = f"fleet-{uuid.uuid4().hex[:8]}"
+        self.release = "af"
+        self._values = values or {}
+        self._forward: Forward | None = None
+
+    def __enter__(self) -> Self:
+        kubectl("create", "namespace", self.namespace)
+        level = "pod-security.kubernetes.io/enforce=restricted"
+        kubectl("label", "namespace", self.namespace, level)
+        try:
+            self.install()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._forward is not None:
+            self._forward.close()
+        with suppress(CommandFailed):
+            helm("uninstall", self.release, "-n", self.namespace, "--ignore-not-found")
+        kubectl("delete", "namespace", self.namespace, "--wait", "--timeout=120s", seconds=150)
+
+    def install(self, **values: Any) -> None:
+        """Installs, or upgrades."""
+        chosen = {
+            "image": {"tag": TAG},
+            "redis": {"image": f"agentfleet-redis:{TAG}", "persistence": {"enabled": False}},
+            "operator": {"lease": {"seconds": 5, "renewDeadlineSeconds": 3, "retrySeconds": 1}},
+        }
+        run(
+            ["helm", "upgrade", "--install", self.release, CHART, "-n", self.namespace, "--values", "-",
+             "--wait", "--timeout", "90s"],
+            given=json.dumps(chosen | self._values | values),
+        )  # fmt: skip
+
+    # What a user does.
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+        return kubectl("-n", self.namespace, *arguments, given=given)
+
+    def objects(self, *arguments: str) -> list[dict[str, Any]]:
+        return objects("-n", self.namespace, *arguments)
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(manifests))
+
+    def secret(self, name: str, value: str) -> None:
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name},
+                "stringData": {"api-key": value},
+            }
+        )
+
+    def url(self) -> str:
+        if self._forward is None:
+            self._forward = Forward(self.namespace, f"service/{self.release}-coordinator", 80)
+        return self._forward.url
+
+    def client(self, tenant: str) -> Client:
+        """Usable once the tenant's key is known to the fleet."""
+        client = Client(self.url(), api_key_of(tenant))
+
+        def is_known() -> bool:
+            try:
+                client.list(limit=1)
+            except Exception as error:
+                if type(error).__name__ == "Unauthorized":
+                    return False
+                raise
+            return True
+
+        until(f"the key of {tenant} is known", is_known, seconds=20)
+        return client
+
+    # What is seen.
+
+    def pool(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self.objects("agentpool", name)[0].get("status") or {}
+        return status
+
+    def condition(self, pool: str, kind: str) -> dict[str, Any]:
+        return next((one for one in self.pool(pool).get("conditions", ()) if one["type"] == kind), {})
+
+    def workers(self, pool: str, *, ready: bool = True) -> list[str]:
+        """Names of the pool's pods that are not on their way out."""
+        pods = self.objects("pods", "-l", f"agentfleet.dev/pool={pool}")
+        return [
+            pod["metadata"]["name"]
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"] and (not ready or _is_ready(pod))
+        ]
+
+    def simulate(self) -> None:
+        """A simulator as a pod; its Service is `simulator`."""
+        labels = {"app": "simulator"}
+        container = {
+            "name": "simulator",
+            "image": f"agentfleet-cli:{TAG}",
+            "command": [
+                "python3",
+                "-P",
+                "-m",
+                "agentfleet_cli.simulator",
+                "--host",
+                "0.0.0.0",
+                "--port",
+                "8089",
+            ],
+            "readinessProbe": {"tcpSocket": {"port": 8089}, "periodSeconds": 1},
+            "securityContext": HARDENED,
+        }
+        pod = {
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+        }  # fmt: skip
+        self.apply(
+            {
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "simulator"},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                },
+            },
+            {
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": "simulator"},
+                "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8089}]},
+            },
+        )  # fmt: skip
+        self.kubectl("rollout", "status", "deployment/simulator", "--timeout=60s")
+
+
+def api_key_of(tenant: str) -> str:
+    return f"af-{tenant}-0123456789abcdef"
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
