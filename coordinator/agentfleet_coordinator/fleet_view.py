@@ -8,7 +8,7 @@ from agentfleet_coordinator import views
 from agentfleet_coordinator.views import Json, instant
 from agentfleet_core.budget.limits import Balance
 from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
-from agentfleet_core.fleet.store import Switch
+from agentfleet_core.fleet.pauses import Pauses
 from agentfleet_core.queue.envelope import PoolCounters
 
 EVENTS = 50
@@ -22,7 +22,7 @@ class Seen:
     plans: Mapping[str, Json]
     """Pool to what the autoscaler published."""
     balances: Mapping[str, Sequence[Balance]]
-    switches: Mapping[str, Switch]
+    pauses: Pauses
 
 
 def fleet(seen: Seen) -> Json:
@@ -38,7 +38,7 @@ def fleet(seen: Seen) -> Json:
         ],
         "switches": [
             {"target": target, "by": switch.by, "at": instant(switch.at_ms)}
-            for target, switch in sorted(seen.switches.items())
+            for target, switch in sorted(seen.pauses.switches.items())
         ],
         "events": _events(seen),
     }
@@ -52,7 +52,7 @@ def _pool(seen: Seen, name: str) -> Json:
         "name": name,
         "lane": compiled.spec.lane.value,
         "deleting": compiled.deleting,
-        "paused": _paused(seen, f"pool/{name}", by_spec=compiled.spec.paused),
+        "paused": seen.pauses.of(pool=name),
         "counters": views.counters(seen.counters[name]),
         "workers": known.get("ready", 0),
         "min_replicas": compiled.spec.scaling.min_replicas,
@@ -74,7 +74,7 @@ def _tenant(seen: Seen, name: str, tenant: CompiledTenant) -> Json:
         "tenant": name,
         "budget": tenant.budget,
         "phase": "Exhausted" if waiting or spent else "Normal",
-        "paused": _paused(seen, f"tenant/{name}", by_spec=tenant.spec.paused),
+        "paused": seen.pauses.of(tenant=name),
         "limits": [
             views.balance(balance)
             | {
@@ -87,14 +87,6 @@ def _tenant(seen: Seen, name: str, tenant: CompiledTenant) -> Json:
         ],
         "waiting_for_budget": waiting,
     }
-
-
-def _paused(seen: Seen, target: str, *, by_spec: bool) -> str | None:
-    """What pauses it: the fleet's switch, its own, or its manifest; None when nothing does."""
-    for switched in ("fleet", target):
-        if switched in seen.switches:
-            return switched
-    return target if by_spec else None
 
 
 def _events(seen: Seen) -> list[Json]:

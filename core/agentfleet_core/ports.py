@@ -28,10 +28,10 @@ class Queue(Protocol):
         ...
 
     async def claim(self, worker: str, slots: int, *, lease_ms: int, revisions: Sequence[str] = (),
-                    paused_tenants: Sequence[str] = ()) -> list[Claim]:
+                    paused_tenants: Sequence[str] = (), paused_types: Sequence[str] = ()) -> list[Claim]:
         """Up to `slots` tasks in weighted fair share; due and orphaned ones are promoted first.
 
-        Empty for a draining worker. `revisions` empty: any.
+        Empty for a draining worker. `revisions` empty: any. What is paused is left where it waits.
         """
         ...
 

@@ -10,8 +10,8 @@ from agentfleet_cli.local.redis_server import RedisServer, redis_server
 from agentfleet_core.api.v1alpha1 import AgentPoolSpec, TenantBudgetSpec
 from agentfleet_core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConfig
+from agentfleet_core.fleet.pauses import UNKNOWN
 from agentfleet_core.fleet.store import (
-    UNKNOWN,
     ConfigFollower,
     publish,
     read_config,

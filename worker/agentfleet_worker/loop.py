@@ -28,7 +28,7 @@ UNAVAILABLE_WAIT_SECONDS = 0.25
 class Claims(Protocol):
     async def claim(
         self, worker: str, slots: int, *, lease_ms: int, revisions: tuple[str, ...] = (),
-        paused_tenants: tuple[str, ...] = (),
+        paused_tenants: tuple[str, ...] = (), paused_types: tuple[str, ...] = (),
     ) -> list[Claim]: ...  # fmt: skip
 
 
@@ -48,8 +48,6 @@ class ClaimLoop:
         self._worker = worker
         self._revisions = (revision,) if revision else ()
         self._lease_ms = lease_ms
-        self._seen: tuple[object, object] = (None, None)
-        self._paused: tuple[str, ...] = ()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
@@ -80,11 +78,11 @@ class ClaimLoop:
         self._tally.running(len(self.held))
 
     async def _fill(self, runner: Runner, free: int) -> None:
-        asked_at = time.monotonic()
+        asked_at, pauses = time.monotonic(), self._follower.pauses
         try:
             claims = await self._claims.claim(
                 self._worker, free, lease_ms=self._lease_ms, revisions=self._revisions,
-                paused_tenants=self._paused_tenants(),
+                paused_tenants=pauses.tenants, paused_types=pauses.task_types,
             )  # fmt: skip
             if not claims:
                 await self._idle()
@@ -130,18 +128,6 @@ class ClaimLoop:
     def stop_all(self, ending: Ending) -> None:
         for attempt in list(self.held.values()):
             attempt.stop(ending)
-
-    def _paused_tenants(self) -> tuple[str, ...]:
-        """Looked up anew only when the config or a switch has changed: this runs for each claim."""
-        seen = (self._follower.config, self._follower.switches)
-        if self._seen[0] is not seen[0] or self._seen[1] is not seen[1]:
-            self._seen = seen
-            self._paused = tuple(
-                name
-                for name, tenant in seen[0].tenants.items()
-                if tenant.spec.paused or f"tenant/{name}" in seen[1]
-            )
-        return self._paused
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -1,9 +1,10 @@
 """What an attempt needs of the rest of its worker, and no more: tests stand in for these."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from agentfleet_core.fleet.config import FleetConfig
+from agentfleet_core.fleet.pauses import Pauses
 from agentfleet_core.queue.envelope import Event, JournalEntry, Settlement, SettleOutcome
 
 
@@ -26,7 +27,7 @@ class Follower(Protocol):
     def config(self) -> FleetConfig: ...
 
     @property
-    def switches(self) -> Mapping[str, object]: ...
+    def pauses(self) -> Pauses: ...
 
     def paused(
         self, *, pool: str | None = None, tenant: str | None = None, task_type: str | None = None

@@ -38,7 +38,7 @@ async def get_fleet(request: Request) -> Response:
         counters=counters,
         plans=await _plans(services),
         balances=await services.ledger.all_balances(windows),
-        switches=services.follower.switches,
+        pauses=services.follower.pauses,
     )
     return reply(fleet_view.fleet(seen))
 

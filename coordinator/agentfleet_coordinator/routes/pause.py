@@ -8,7 +8,8 @@ from agentfleet_coordinator.edge import read_body
 from agentfleet_coordinator.requests import MAX_BODY_BYTES, parse_json, parse_target
 from agentfleet_coordinator.routes.caller import admin_caller
 from agentfleet_core.errors import InvalidInput, InvalidRequest
-from agentfleet_core.fleet.store import check_target, set_pause
+from agentfleet_core.fleet.pauses import Target
+from agentfleet_core.fleet.store import set_pause
 
 router = direct_router("fleet")
 PROBLEMS = (400, 403, 413, 422)
@@ -50,7 +51,7 @@ async def _switch(request: Request, *, on: bool) -> Response:
     services, _ = admin_caller(request)
     target = parse_target(parse_json(await read_body(request, MAX_BODY_BYTES)))
     try:
-        check_target(target)
+        Target.parse(target)
     except InvalidInput as error:
         raise InvalidRequest(str(error), field="target") from error
     changed = await set_pause(services.redis, services.keys, target, on, "api")

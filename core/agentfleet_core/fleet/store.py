@@ -19,8 +19,9 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from agentfleet_core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from agentfleet_core.errors import Conflict, NotFound, Unavailable
 from agentfleet_core.fleet.config import FleetConfig
+from agentfleet_core.fleet.pauses import UNKNOWN, Pauses, Switch, Target
 from agentfleet_core.keyspace.connect import reaching_redis
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.keyspace.scripts import load_script
@@ -30,13 +31,8 @@ log = logging.getLogger(__name__)
 PUBLISH = load_script("agentfleet_core.fleet", "publish")
 SWITCH = load_script("agentfleet_core.fleet", "switch")
 
-UNKNOWN = "fleet (Redis is silent, so nobody knows what is paused)"
-"""What `paused` names while Redis is out of reach."""
-
 LISTEN_SECONDS = 30.0
 """How long one wait for a signal lasts; a lost one is made good by the re-check."""
-
-TARGET_KINDS = ("pool", "tenant", "task-type")
 
 
 async def publish(redis: Redis, keys: FleetKeys, config: FleetConfig, term: int) -> int:
@@ -62,32 +58,15 @@ def decode(body: bytes, *, version: int, term: int) -> FleetConfig:
     return config.model_copy(update={"version": version, "term": term})
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """A pause set by hand."""
-
-    by: str
-    at_ms: int
-
-
 async def set_pause(redis: Redis, keys: FleetKeys, target: str, on: bool, by: str) -> bool:
     """Pause or resume `fleet`, `pool/NAME`, `tenant/NAME` or `task-type/NAME`; False when it was so already.
 
     Raises `InvalidInput` for another target, `Unavailable` without Redis.
     """
-    check_target(target)
+    Target.parse(target)
     arguments = [target, "1" if on else "0", json.dumps(by), keys.changes]
     changed = await SWITCH.run(redis, [keys.switches], arguments)
     return bool(changed)
-
-
-def check_target(target: str) -> None:
-    kind, slash, name = target.partition("/")
-    if target != "fleet" and not (kind in TARGET_KINDS and slash and name):
-        raise InvalidInput(
-            f"{target!r} cannot be paused; write fleet, pool/NAME, tenant/NAME or task-type/NAME",
-            field="target",
-        )
 
 
 class ConfigFollower:
@@ -111,7 +90,7 @@ class ConfigFollower:
         self._silence_seconds = silence_seconds
         self._monotonic = monotonic
         self._config = FleetConfig(install=keys.fleet.install, namespace=keys.fleet.namespace)
-        self._switches: Mapping[str, Switch] = MappingProxyType({})
+        self._pauses = Pauses(self._config)
         self._digest = b""
         self._heard = float("-inf")
         self._bell = asyncio.Event()
@@ -152,7 +131,12 @@ class ConfigFollower:
     @property
     def switches(self) -> Mapping[str, Switch]:
         """Target to its pause by hand."""
-        return self._switches
+        return self._pauses.switches
+
+    @property
+    def pauses(self) -> Pauses:
+        """What config and switches pause, as far as was heard; the same object until either changes."""
+        return self._pauses
 
     @property
     def fresh(self) -> bool:
@@ -163,25 +147,7 @@ class ConfigFollower:
         self, *, pool: str | None = None, tenant: str | None = None, task_type: str | None = None
     ) -> str | None:
         """What is paused of these (`fleet`, `pool/NAME`, …), or None when a paid call may start."""
-        if not self.fresh:
-            return UNKNOWN
-        if "fleet" in self._switches:
-            return "fleet"
-        if pool is not None and (f"pool/{pool}" in self._switches or self._pool_paused(pool)):
-            return f"pool/{pool}"
-        if tenant is not None and (f"tenant/{tenant}" in self._switches or self._tenant_paused(tenant)):
-            return f"tenant/{tenant}"
-        if task_type is not None and f"task-type/{task_type}" in self._switches:
-            return f"task-type/{task_type}"
-        return None
-
-    def _pool_paused(self, name: str) -> bool:
-        pool = self._config.pools.get(name)
-        return pool is not None and pool.spec.paused
-
-    def _tenant_paused(self, name: str) -> bool:
-        tenant = self._config.tenants.get(name)
-        return tenant is not None and tenant.spec.paused
+        return self._pauses.of(pool=pool, tenant=tenant, task_type=task_type) if self.fresh else UNKNOWN
 
     async def changes(self) -> AsyncIterator[FleetConfig]:
         """The config as it is now, then again after each change of it or of a switch, until `close`.
@@ -227,8 +193,8 @@ class ConfigFollower:
         if digest is not None and digest != self._digest:
             await self._read_config()
         read = {target.decode(): _switch(text) for target, text in switches.items()}
-        if read != self._switches:
-            self._switches = MappingProxyType(read)
+        if read != self._pauses.switches:
+            self._pauses = Pauses(self._config, MappingProxyType(read))
             await self._announce()
 
     async def _read_config(self) -> None:
@@ -241,6 +207,7 @@ class ConfigFollower:
         except ValidationError as error:
             log.error("fleet config %s cannot be read, the former one stays: %s", published.version, error)
             return
+        self._pauses = Pauses(self._config, self._pauses.switches)
         await self._announce()
 
     async def _announce(self) -> None:

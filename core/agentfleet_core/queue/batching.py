@@ -82,6 +82,7 @@ class GroupCommit:
         lease_ms: int,
         revisions: Sequence[str] = (),
         paused_tenants: Sequence[str] = (),
+        paused_types: Sequence[str] = (),
     ) -> list[Claim]:
         """As `ports.Queue.claim`, in the same round trip as what is pending; one claim at a time."""
         call = self._queue.calls.claim(
@@ -91,6 +92,7 @@ class GroupCommit:
             number=self._queue.claim_number(),
             revisions=revisions,
             paused_tenants=paused_tenants,
+            paused_types=paused_types,
         )
         future: asyncio.Future[list[Claim]] = self._loop.create_future()
         self._batch.claim = (call, future)

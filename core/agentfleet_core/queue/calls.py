@@ -74,10 +74,11 @@ class PoolCalls:
         number: str,
         revisions: Sequence[str],
         paused_tenants: Sequence[str],
+        paused_types: Sequence[str],
     ) -> Call:
-        return self.call(
-            "claim", worker, slots, lease_ms, number, len(revisions), *revisions, *paused_tenants
-        )
+        types = [f"y:{name}" for name in paused_types]
+        args = (len(revisions), *revisions, *paused_tenants, *types)
+        return self.call("claim", worker, slots, lease_ms, number, *args)
 
     def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event]) -> Call:
         args: list[Arg] = [len(entries)]

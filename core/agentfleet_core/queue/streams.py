@@ -91,6 +91,7 @@ class PoolQueue:
         lease_ms: int,
         revisions: Sequence[str] = (),
         paused_tenants: Sequence[str] = (),
+        paused_types: Sequence[str] = (),
     ) -> list[Claim]:
         call = self.calls.claim(
             worker,
@@ -99,6 +100,7 @@ class PoolQueue:
             number=self.claim_number(),
             revisions=revisions,
             paused_tenants=paused_tenants,
+            paused_types=paused_types,
         )
         return self.claimed(await call.script.run(self.redis, call.keys, call.args))
 

@@ -79,6 +79,7 @@ class MemoryQueue:
         lease_ms: int,
         revisions: Sequence[str] = (),
         paused_tenants: Sequence[str] = (),
+        paused_types: Sequence[str] = (),
     ) -> list[Claim]:
         self._workers[worker] = WorkerRecord(
             worker, revisions[0] if revisions else "", 0, draining=False, seen_ms=self.now_ms
@@ -88,7 +89,7 @@ class MemoryQueue:
         self._tend()
         claims: list[Claim] = []
         while len(claims) < slots:
-            tenants = self._startable(revisions, paused_tenants)
+            tenants = self._startable(revisions, paused_tenants, paused_types)
             if not tenants:
                 break
             first = min(tenants, key=lambda tenant: self._virtual.get(tenant, 0.0))
@@ -301,7 +302,9 @@ class MemoryQueue:
     def _rules(self, tenant: str) -> TenantPolicy:
         return self.policy.tenants.get(tenant, TenantPolicy())
 
-    def _startable(self, revisions: Sequence[str], paused: Sequence[str]) -> dict[str, MemoryTask]:
+    def _startable(
+        self, revisions: Sequence[str], paused: Sequence[str], paused_types: Sequence[str]
+    ) -> dict[str, MemoryTask]:
         """Each tenant that may start something, with the task it would start."""
         running = [task.envelope for task in self._tasks.values() if task.state is TaskState.RUNNING]
         by_tenant = Counter(envelope.tenant for envelope in running)
@@ -314,6 +317,7 @@ class MemoryQueue:
             if (
                 task.state is TaskState.QUEUED
                 and tenant not in paused
+                and task.envelope.type not in paused_types
                 and not self._is_blocked(tenant)
                 and by_tenant[tenant] < most
                 and by_type[task.envelope.type] < most_of_type

@@ -164,6 +164,23 @@ class TestCaps:
         assert tenants(await room.claim(9, revisions=("r1",), paused_tenants=("acme",))) == ["globex"]
         assert len(await room.claim(9)) == 2
 
+    async def test_a_paused_type_is_left_and_takes_no_slot_from_others(self, room: Room) -> None:
+        left = await room.submit(*(envelope("acme", kind="slow") for _ in range(3)))
+        await room.submit(envelope("acme", kind="fast"), envelope("globex", kind="fast"))
+        await room.submit(*(envelope("initech", kind="slow") for _ in range(3)))
+        claims = [claim for _ in range(3) for claim in await room.claim(1, paused_types=("slow", "other"))]
+        assert sorted(tenants(claims)) == ["acme", "globex"]
+        assert {claim.envelope.type for claim in claims} == {"fast"}
+        assert await room.state(left[0].id) is TaskState.QUEUED
+        assert len(await room.claim(9)) == 6
+
+    async def test_a_full_type_takes_no_slot_from_others(self, room: Room) -> None:
+        await room.queue.configure(PoolPolicy(1, max_running_per_task_type=1))
+        await room.submit(*(envelope("acme", kind="slow") for _ in range(3)))
+        assert len(await room.claim(1)) == 1
+        await room.submit(envelope("globex", kind="fast"))
+        assert tenants(await room.claim(1)) == ["globex"]
+
 
 class TestJournal:
     async def test_a_step_is_written_once_and_its_cost_counts_once(self, room: Room) -> None:

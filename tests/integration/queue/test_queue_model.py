@@ -109,6 +109,7 @@ class QueueMachine(RuleBasedStateMachine):
             number=self.queue.claim_number(),
             revisions=(),
             paused_tenants=(),
+            paused_types=(),
         )
         replies = self.loop.run(run_all(self.redis, [call, call] if repeated else [call]))
         found = [self.queue.claimed(reply) for reply in replies]

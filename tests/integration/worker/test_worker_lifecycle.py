@@ -76,7 +76,7 @@ async def test_a_cancelled_task_stops_within_a_renewal(
     assert (await fleet.record(task)).state is TaskState.CANCELLED
 
 
-@pytest.mark.parametrize("target", ["fleet", "pool/interactive", "tenant/acme"])
+@pytest.mark.parametrize("target", ["fleet", "pool/interactive", "tenant/acme", "task-type/three-calls"])
 async def test_a_pause_stops_paid_calls_within_a_second_and_a_resume_undoes_it(
     fleet: Fleet, provider: Provider, target: str
 ) -> None:
@@ -95,6 +95,22 @@ async def test_a_pause_stops_paid_calls_within_a_second_and_a_resume_undoes_it(
         records = [await fleet.ended(task) for task in tasks]
     assert {record.state for record in records} == {"succeeded"}
     assert provider[0].bill.total.calls == 3 * len(tasks)
+
+
+async def test_a_task_of_a_paused_type_is_not_begun_and_others_go_on(
+    fleet: Fleet, gate: asyncio.Event, request: pytest.FixtureRequest
+) -> None:
+    fleet.handler("wait_for_gate")
+    fleet.handler("greet")
+    await fleet.publish()
+    gate.set()
+    await set_pause(fleet.redis, fleet.keys, "task-type/wait-for-gate", True, "test")
+    left = await fleet.submit("wait-for-gate", gate=request.node.name)
+    async with fleet.worker():
+        await fleet.run("greet", name="Ada")
+        assert (await fleet.record(left)).state is TaskState.QUEUED
+        await set_pause(fleet.redis, fleet.keys, "task-type/wait-for-gate", False, "test")
+        assert output(await fleet.ended(left)) == {"gate": request.node.name}
 
 
 async def test_a_call_above_its_limit_parks_its_task_alone_and_a_larger_limit_lets_it_go_on(

@@ -1,18 +1,21 @@
 -- Hands tasks to a worker in weighted fair share. ARGV from 4: worker, slots, lease in milliseconds, the claim's
--- number, how many revisions follow, those revisions (none: any), tenants that are paused.
+-- number, how many revisions follow, those revisions (none: any), what is paused: a tenant, or `y:` and a task type.
 -- Returns {now, when something becomes due (0: never), tasks}; three items a task, in one flat list, which is much
 -- cheaper to send than nested ones: `id attempt failures admitted started parked`, the envelope with input, and the
 -- journal as field and value in turn, or an empty string.
 -- Invariant: a claim sent twice under one number hands out the same tasks.
 --@include pool
 local worker, slots, lease_ms, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local revisions, paused = nil, {}
+local revisions, paused, types_paused = nil, {}, false
 local last_revision = 8 + tonumber(ARGV[8])
 for i = 9, last_revision do
   revisions = revisions or {}
   revisions[ARGV[i]] = true
 end
-for i = last_revision + 1, #ARGV do paused[ARGV[i]] = true end
+for i = last_revision + 1, #ARGV do
+  paused[ARGV[i]] = true
+  types_paused = types_paused or string.sub(ARGV[i], 1, 2) == 'y:'
+end
 
 local tasks, remaining, given = {}, slots, {}
 local leased, unqueued, waited_ms = {}, {}, 0
@@ -106,7 +109,8 @@ local function best_lane(lanes, most_of_type)
   local best, best_key, others = nil, nil, -1
   for lane, head in pairs(lanes) do
     local priority, kind, revision = string.match(lane, '^(%d+):([^:]*):(.*)$')
-    if (not revisions or revisions[revision]) and room_of_type(kind, most_of_type) > 0 then
+    if (not revisions or revisions[revision]) and not (types_paused and paused['y:' .. kind])
+      and room_of_type(kind, most_of_type) > 0 then
       local key = entry_ms(head) - priority * AGEING_MS
       others = others + 1
       if not best or key < best_key then best, best_key = {lane = lane, kind = kind}, key end
@@ -139,10 +143,20 @@ local function read(tenant, best, head, most)
   return taken, charged, following[1]
 end
 
--- Starts up to `count` tasks of the tenant; returns how many and what they charge.
-local function take(tenant, count, most_of_type)
+local function lanes_of(tenant)
   local lanes, flat = {}, call('HGETALL', lanes_prefix .. tenant)
   for i = 1, #flat, 2 do lanes[flat[i]] = flat[i + 1] end
+  return lanes
+end
+
+-- Whether the tenant has a lane to read: who has none must not be dealt slots that others could use.
+local function startable(tenant, policy)
+  return not (types_paused or policy.kind) or best_lane(lanes_of(tenant), policy.kind) ~= nil
+end
+
+-- Starts up to `count` tasks of the tenant; returns how many and what they charge.
+local function take(tenant, count, most_of_type)
+  local lanes = lanes_of(tenant)
   local taken, charged = 0, 0
   while taken < count do
     local best, others = best_lane(lanes, most_of_type)
@@ -184,7 +198,8 @@ local function candidates(policy)
       if room <= 0 or blocked[one.name] or paused[one.name] then
         held_back[#held_back + 1] = one
       elseif #found < remaining and one.most > 0 then
-        found[#found + 1] = one
+        local into = startable(one.name, policy) and found or held_back
+        into[#into + 1] = one
       end
     end
     from = from + 128
