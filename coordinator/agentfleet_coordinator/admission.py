@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 
 from agentfleet_coordinator.catalog import Catalog, Offer
-from agentfleet_coordinator.requests import MAX_INPUT_BYTES, SubmitRequest
+from agentfleet_coordinator.requests import SubmitRequest
 from agentfleet_core.errors import InvalidRequest
 from agentfleet_core.queue.envelope import Envelope
+from agentfleet_core.queue.limits import MAX_INPUT_BYTES
 from agentfleet_core.routing.router import route
 
 MAX_SCHEMA_ERRORS = 3

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from agentfleet_coordinator.requests import MalformedJson
-from agentfleet_core.errors import AgentfleetError, InvalidRequest, NotFound, Overloaded, Paused, Unavailable
+from agentfleet_core.errors import AgentfleetError, InvalidRequest, NotFound, Overloaded, Unavailable
 from agentfleet_core.problems import (
     INTERNAL,
     MALFORMED,
@@ -51,7 +51,7 @@ def answer(error: BaseException) -> Response:
     headers = {}
     if isinstance(error, Overloaded):
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
-    elif isinstance(error, Unavailable | Paused):
+    elif isinstance(error, Unavailable):
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     elif kind.status == 401:
         headers["www-authenticate"] = "Bearer"

@@ -4,6 +4,7 @@
     ├── InvalidInput            the caller must change something; says what
     │   ├── InvalidManifest     a resource that cannot be accepted
     │   ├── InvalidRequest      an API request or an SDK call
+    │   ├── UnknownEnvelope     a task that a later release wrote; a worker of that release can run it
     │   └── CostUnknown         a model call that no price or bound covers: refused, never free
     ├── NotFound                a named thing does not exist
     ├── Conflict                the same key with another body, or a state that forbids it
@@ -12,9 +13,7 @@
     ├── TaskFailed              a task that was waited for ended without a result
     ├── Overloaded              back-pressure: try again after `retry_after_seconds`
     ├── BudgetExhausted         a limit has no room until it resets
-    ├── StaleAttempt            a fencing token that is no longer current
     ├── DeadlineExceeded        a task, step or call ran out of time
-    ├── Paused                  a pool, a tenant or the fleet is paused
     ├── LeadershipLost          another process leads now; this one must stop acting at once
     ├── Unavailable             Redis, the API server or a provider is out of reach; retry may help
     ├── HandlerFailed           the user's handler or tool failed
@@ -46,6 +45,10 @@ class InvalidManifest(InvalidInput):
 
 class InvalidRequest(InvalidInput):
     """A request whose body, query or header must change."""
+
+
+class UnknownEnvelope(InvalidInput):
+    """A task's record that a later release wrote and this one must not guess at."""
 
 
 class CostUnknown(InvalidInput):
@@ -100,15 +103,6 @@ class BudgetExhausted(AgentfleetError):
         self.resets_at_ms = resets_at_ms
 
 
-class StaleAttempt(AgentfleetError):
-    """Another attempt owns the task; what this one does no longer counts."""
-
-    def __init__(self, task_id: str, attempt: int) -> None:
-        super().__init__(f"attempt {attempt} of task {task_id} is no longer current")
-        self.task_id = task_id
-        self.attempt = attempt
-
-
 class DeadlineExceeded(AgentfleetError):
     """`scope` is task, step or call."""
 
@@ -116,14 +110,6 @@ class DeadlineExceeded(AgentfleetError):
         super().__init__(f"the {scope} did not end within its {seconds:g} s")
         self.scope = scope
         self.seconds = seconds
-
-
-class Paused(AgentfleetError):
-    retryable: bool = True
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is paused")
-        self.what = what
 
 
 class LeadershipLost(AgentfleetError):

@@ -20,9 +20,7 @@ from agentfleet_core.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
-    Paused,
     ProviderError,
-    StaleAttempt,
     TaskFailed,
     Unauthorized,
     Unavailable,
@@ -46,6 +44,8 @@ class ProblemType:
 INTERNAL = ProblemType("internal-error", "Internal error", 500)
 MALFORMED = ProblemType("malformed-request", "Malformed request", 400)
 TOO_LARGE = ProblemType("too-large", "Request too large", 413)
+WORKER_LOST = ProblemType("worker-lost", "Worker lost", 500)
+"""Of an attempt whose worker went away; the queue's scripts write it, nobody raises it."""
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", "Method not allowed", 405)
 
 TABLE: Mapping[type[AgentfleetError], ProblemType] = {
@@ -58,9 +58,7 @@ TABLE: Mapping[type[AgentfleetError], ProblemType] = {
     Forbidden: ProblemType("forbidden", "Forbidden", 403),
     Overloaded: ProblemType("overloaded", "Too many tasks wait", 429),
     BudgetExhausted: ProblemType("budget-exhausted", "Budget exhausted", 402),
-    StaleAttempt: ProblemType("stale-attempt", "Stale attempt", 409),
     DeadlineExceeded: ProblemType("deadline-exceeded", "Deadline exceeded", 504),
-    Paused: ProblemType("paused", "Paused", 503),
     Unavailable: ProblemType("unavailable", "Unavailable", 503),
     HandlerFailed: ProblemType("handler-failed", "Handler failed", 500),
     ProviderError: ProblemType("provider-error", "Provider error", 502),
@@ -146,8 +144,6 @@ def _built(
         return ProviderError(detail, status=None, kind=text("provider_error"))
     if kind is TaskFailed:
         return TaskFailed(text("task"), text("state"), problem)
-    if kind is StaleAttempt:
-        return StaleAttempt(text("task"), 0)
     return kind(detail)
 
 

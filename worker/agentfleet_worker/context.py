@@ -20,11 +20,12 @@ from agentfleet import Reply
 from agentfleet.tools import call_function
 from agentfleet_core.errors import HandlerFailed, InvalidInput
 from agentfleet_core.queue.envelope import Event, JournalEntry
+from agentfleet_core.queue.limits import MAX_STEP_BYTES
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.call import Call
 from agentfleet_worker.deadlines import within
-from agentfleet_worker.limits import MAX_STEP_BYTES, sized
+from agentfleet_worker.limits import sized
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, fail, retry
 from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.services import Services

@@ -10,11 +10,13 @@ import orjson
 
 from agentfleet.tools import call_function
 from agentfleet_core.errors import InvalidInput
+from agentfleet_core.queue.limits import MAX_OUTPUT_BYTES
+from agentfleet_core.queue.step import encode_json
 from agentfleet_worker.agents import run_agent
 from agentfleet_worker.code import CodeMissing
 from agentfleet_worker.context import WorkerContext
-from agentfleet_worker.limits import MAX_OUTPUT_BYTES, sized
-from agentfleet_worker.outcomes import AttemptStopped, Ending, as_output, fail, retry, succeed
+from agentfleet_worker.limits import sized
+from agentfleet_worker.outcomes import AttemptStopped, Ending, fail, retry, succeed
 from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.schemas import problems_of
 from agentfleet_worker.services import Services
@@ -72,7 +74,7 @@ def check_fields(function: Callable[..., Any], context: WorkerContext, values: M
 
 def _output(result: Any, schema: Mapping[str, Any]) -> bytes:
     try:
-        output = as_output(result)
+        output = encode_json(result)
     except InvalidInput as error:
         detail = f"the result {error}; return what JSON can say"
         raise AttemptStopped(fail(AttemptReason.OUTPUT_REFUSED, detail, error)) from error

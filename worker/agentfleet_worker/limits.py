@@ -1,8 +1,8 @@
-"""How large things may get. Over one of them is a clear error that says what to do instead, never a cut."""
+"""How large what meets a model may get; a task's own limits stand in `queue/limits.py`.
 
-MAX_STEP_BYTES = 1_048_576
-"""A journaled result; larger things belong in a store of the handler's, the step returns where."""
-MAX_OUTPUT_BYTES = 1_048_576
+Over one of them is a clear error that says what to do instead, never a cut.
+"""
+
 MAX_TOOL_RESULT_BYTES = 102_400
 """What a tool may return to a model: each byte may be a token to pay for, in every later turn."""
 MAX_ERROR_BODY_BYTES = 65_536

@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from agentfleet_core.errors import AgentfleetError, HandlerFailed
 from agentfleet_core.problems import BASE, problem_of
@@ -138,8 +137,3 @@ def _title(reason: AttemptReason) -> str:
 
 def _slug(reason: AttemptReason) -> str:
     return _title(reason).lower().replace(" ", "-")
-
-
-def as_output(result: Any) -> bytes:
-    """Raises `InvalidInput` for what cannot be written as JSON."""
-    return encode_json(result)

@@ -179,7 +179,10 @@ class GroupCommit:
                 if not settled.done():
                     settled.set_result(_OUTCOMES[outcome])
         if batch.claim and not batch.claim[1].done():
-            batch.claim[1].set_result(self._queue.claimed(next(answers)))
+            claims, refusals = self._queue.claimed(next(answers))
+            for refusal in refusals:
+                self.settle(refusal)
+            batch.claim[1].set_result(claims)
 
 
 def _waiting(batch: _Batch) -> list["asyncio.Future[Any]"]:

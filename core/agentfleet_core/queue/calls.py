@@ -11,16 +11,9 @@ from agentfleet_core.keyspace.keys import FleetKeys, PoolKeys
 from agentfleet_core.keyspace.scripts import Arg, Call, load_script
 from agentfleet_core.queue.envelope import Envelope, Event, JournalEntry, Settlement
 from agentfleet_core.queue.ids import minted_ms
+from agentfleet_core.queue.limits import MAX_ENTRY_BYTES, MAX_EVENT_BYTES, MAX_OUTPUT_BYTES, bounded
 from agentfleet_core.queue.policy import PoolPolicy
-from agentfleet_core.queue.records import (
-    MAX_EVENT_BYTES,
-    MAX_OUTPUT_BYTES,
-    MAX_STEP_BYTES,
-    bounded,
-    encode_envelope,
-    encode_limitations,
-    one_line,
-)
+from agentfleet_core.queue.records import encode_envelope, encode_limitations, one_line
 from agentfleet_core.settings import FleetId
 
 RETENTION_SECONDS = 86_400
@@ -125,7 +118,7 @@ class PoolCalls:
 
 def check_entry(entry: JournalEntry) -> None:
     """Raises `InvalidInput` for a step's result that is too large to keep."""
-    bounded("step's result", entry.value, MAX_STEP_BYTES)
+    bounded("step's result", entry.value, MAX_ENTRY_BYTES)
 
 
 def check_event(event: Event) -> None:

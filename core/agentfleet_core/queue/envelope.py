@@ -1,5 +1,8 @@
 """PURE. What travels through a pool's queue, and what comes back: the words of the queue.
 
+An `Envelope` outlives the release that wrote it, so its fields are append only, the new ones with a default:
+records.py stores them in their order here, and takes what is missing or too much for another release's.
+
 Times that end in `_ms` are Redis's clock, milliseconds since the epoch. Money is nano-USD.
 """
 
@@ -36,7 +39,10 @@ ENDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A task as admitted. The id is `<pool>.<26 lower-case ULID characters>`, so it names its pool."""
+    """A task as admitted. The id is `<pool>.<26 lower-case ULID characters>`, so it names its pool.
+
+    A new field goes behind `not_before_ms`, and has a default.
+    """
 
     id: str
     tenant: str
@@ -54,7 +60,6 @@ class Envelope:
     """Nano-USD; what fair share charges the tenant at the claim, corrected at the settle."""
     max_attempts: int = 3
     not_before_ms: int = 0
-    version: int = 1
 
     @property
     def pool(self) -> str:
@@ -149,25 +154,28 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """A task as a reader sees it; what was deleted by request is empty, its cost stays."""
+    """A task as a reader sees it; what was deleted by request is empty, its cost stays.
+
+    The defaults are those of a task that has just been admitted.
+    """
 
     envelope: Envelope
-    state: TaskState
-    attempt: int
-    failures: int
     admitted_ms: int
-    started_ms: int
-    ended_ms: int
-    not_before_ms: int
-    reason: str
+    state: TaskState = TaskState.QUEUED
+    attempt: int = 0
+    failures: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
+    not_before_ms: int = 0
+    reason: str = ""
     """Why it is where it is: the park's, retry's or routing's reason word, with its sentence."""
-    output: bytes
-    error: bytes
-    errors: tuple[bytes, ...]
+    output: bytes = b""
+    error: bytes = b""
+    errors: tuple[bytes, ...] = ()
     """One JSON problem per failed attempt, oldest first."""
-    limitations: tuple[str, ...]
-    cost: int
-    worker: str
+    limitations: tuple[str, ...] = ()
+    cost: int = 0
+    worker: str = ""
     deleted: bool = False
 
 
@@ -175,9 +183,9 @@ class TaskRecord:
 class PoolCounters:
     """What the autoscaler reads of a pool, in one small hash; cumulative ones only grow.
 
-    `waiting` counts claimable tasks; `blocked` those of tenants that may not start now; `parked` those
-    with a time of their own in the future; `due` parked ones whose time has come; `running` is leased;
-    `orphaned` is running whose lease has ended.
+    Six states, no task in two of them; queue/depth.py says what they come to. `waiting` is queued; `blocked`
+    queued for a tenant that may not start now; `parked` has a time of its own in the future; `due` is parked
+    and its time has come; `running` is leased; `orphaned` was, and its lease has ended.
     """
 
     waiting: int

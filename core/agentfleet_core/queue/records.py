@@ -1,17 +1,20 @@
-"""PURE. The queue's words to and from what Redis keeps: envelopes, task records, claims, events, counters.
+"""PURE. The queue's words to and from what Redis keeps: envelopes, task records, events, counters.
 
-The size limits stand here, because what is written here is what has a size.
+An envelope may grow: its line is `[major, field, …]` with `Envelope`'s fields in their order, so a field that
+an older release did not write has its default, and one that a newer release added is ignored. What an older
+release cannot even ignore is another major, and `UnknownEnvelope`.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import orjson
 
-from agentfleet_core.errors import InvalidInput
+from agentfleet_core.errors import InvalidInput, UnknownEnvelope
 from agentfleet_core.queue.envelope import (
-    Claim,
     Envelope,
     Event,
     PoolCounters,
@@ -19,87 +22,65 @@ from agentfleet_core.queue.envelope import (
     TaskState,
     WorkerRecord,
 )
+from agentfleet_core.queue.limits import MAX_ERROR_BYTES, MAX_INPUT_BYTES, MAX_LIMITATIONS, bounded
 
-MAX_INPUT_BYTES = 1 << 20
-MAX_OUTPUT_BYTES = 4 << 20
-MAX_STEP_BYTES = 4 << 20
-"""One journal entry's value."""
-MAX_EVENT_BYTES = 64 << 10
-MAX_ERROR_BYTES = 16 << 10
-MAX_LIMITATIONS = 100
+MAJOR = 1
+"""Raised only when an older release must not run what this one writes."""
+
+_NAMES = tuple(each.name for each in fields(Envelope))
+_BODY = _NAMES.index("input")
+STORED = tuple(name for name in _NAMES if name not in ("id", "input"))
+"""The fields of an envelope's line, in their order; a field's place is for ever."""
+_values = attrgetter(*STORED)
+_END = len(STORED) + 1
+_KINDS: list[type] = [int]
+_KINDS += [int if each.type is int else str if each.type is str else dict for each in fields(Envelope)
+           if each.name in STORED]  # fmt: skip
+_LEAST = 1 + sum(name in STORED for name in _NAMES[:_BODY])
+"""The major, and the fields that have no default."""
 
 _CONSTANTS = struct.Struct(">4d")
 
 
-def bounded(what: str, value: bytes, most: int) -> bytes:
-    """The value, or `InvalidInput` that says how much too large it is."""
-    if len(value) > most:
-        raise InvalidInput(f"the {what} has {len(value):,} bytes; at most {most:,} are kept", field=what)
-    return value
-
-
 def encode_envelope(envelope: Envelope) -> bytes:
     """One line of JSON, then the input as it came: a claim decodes the line alone."""
-    head = [
-        envelope.version,
-        envelope.tenant,
-        envelope.type,
-        envelope.priority,
-        envelope.revision,
-        envelope.tier,
-        envelope.tier_reason,
-        dict(envelope.labels),
-        envelope.expires_after_seconds,
-        envelope.expected_cost,
-        envelope.max_attempts,
-        envelope.not_before_ms,
-    ]
-    return orjson.dumps(head) + b"\n" + bounded("input", envelope.input, MAX_INPUT_BYTES)
+    head = orjson.dumps((MAJOR, *_values(envelope)), default=_as_dict)
+    return head + b"\n" + bounded("input", envelope.input, MAX_INPUT_BYTES)
+
+
+def _as_dict(labels: Mapping[str, str]) -> dict[str, str]:
+    return dict(labels)
 
 
 def decode_envelope(task_id: str, kept: bytes) -> Envelope:
+    """Raises `UnknownEnvelope` for another major, `InvalidInput` for what is no envelope."""
     line, _, body = kept.partition(b"\n")
-    head = orjson.loads(line)
-    version, tenant, kind, priority, revision, tier, tier_reason, *rest = head
-    labels, expires, cost, attempts, not_before = rest
-    return Envelope(
-        task_id,
-        tenant,
-        kind,
-        priority,
-        revision,
-        tier,
-        tier_reason,
-        body,
-        labels,
-        expires,
-        cost,
-        attempts,
-        not_before,
-        version,
-    )
+    try:
+        head = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the record of task {task_id} is not JSON: {error}", field="envelope") from error
+    if type(head) is not list or head[:1] != [MAJOR] or list(map(type, head)) != _KINDS:
+        head = _of_another_release(task_id, head)
+    head[0] = task_id  # where the major stood
+    head.insert(_BODY, body)
+    return Envelope(*head)
 
 
-def decode_claims(pool: str, reply: Sequence[Any]) -> list[Claim]:
-    """`{now, next check, tasks}` as claim.lua returns it."""
-    now_ms, items = reply[0], reply[2]
-    claims = []
-    for start in range(0, len(items), 3):
-        numbers, kept, journal = items[start : start + 3]
-        ulid, attempt, failures, admitted, started, parked = numbers.split()
-        claims.append(
-            Claim(
-                decode_envelope(f"{pool}.{ulid.decode()}", kept),
-                int(attempt),
-                int(failures),
-                int(admitted),
-                int(started),
-                int(parked),
-                now_ms,
-                decode_journal(journal) if journal else {},
-            )
+def _of_another_release(task_id: str, head: Any) -> list[Any]:
+    """The line as this release knows it: what is too much cut off, what is missing left to the defaults."""
+    if type(head) is not list or not head or type(head[0]) is not int:
+        raise InvalidInput(f"the record of task {task_id} is no envelope", field="envelope")
+    if head[0] != MAJOR:
+        raise UnknownEnvelope(
+            f"task {task_id} was written as envelope {head[0]}, this release reads {MAJOR}", field="envelope"
         )
-    return claims
+    known = head[:_END]
+    if len(known) < _LEAST or list(map(type, known)) != _KINDS[: len(known)]:
+        raise InvalidInput(
+            f"the record of task {task_id} is no envelope: its fields are not {', '.join(STORED)}",
+            field="envelope",
+        )
+    return known
 
 
 def decode_journal(fields: Sequence[bytes]) -> dict[str, bytes]:
@@ -114,7 +95,7 @@ def decode_task(task_id: str, fields: Sequence[Any] | None) -> TaskRecord | None
     reason, output, error, errors, limitations, cost, worker, deleted, claimed = rest
     admitted_ms = int(_CONSTANTS.unpack_from(constants)[0])
     return TaskRecord(
-        envelope=decode_envelope(task_id, kept),
+        envelope=_readable(task_id, kept, constants),
         state=TaskState(state.decode()),
         attempt=int(attempt or 0),
         failures=int(failures or 0),
@@ -131,6 +112,16 @@ def decode_task(task_id: str, fields: Sequence[Any] | None) -> TaskRecord | None
         worker=(worker or b"").decode() if state == b"running" else "",
         deleted=bool(deleted),
     )
+
+
+def _readable(task_id: str, kept: bytes, constants: bytes) -> Envelope:
+    """What cannot be read can still be seen, cancelled and erased: the queue's own facts say whose it is."""
+    try:
+        return decode_envelope(task_id, kept)
+    except InvalidInput:
+        texts = constants[_CONSTANTS.size :].split(b"\0")
+        tenant, kind, revision, priority = (text.decode(errors="replace") for text in texts[:4])
+        return Envelope(task_id, tenant, kind, int(priority), revision, "", "", b"")
 
 
 def one_line(problem: bytes) -> bytes:

@@ -8,7 +8,9 @@ and in the leases, and a second account of it would cost time and could disagree
 (docs/decisions/20261124-leases-are-records.md).
 """
 
+import contextlib
 import itertools
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
@@ -16,9 +18,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from agentfleet_core.errors import Unavailable
 from agentfleet_core.keyspace.connect import COMMAND_SECONDS, reaching_redis
 from agentfleet_core.keyspace.scripts import Arg
 from agentfleet_core.queue.calls import RETENTION_SECONDS, PoolCalls
+from agentfleet_core.queue.claims import decode_claims
 from agentfleet_core.queue.envelope import (
     Claim,
     Envelope,
@@ -32,8 +36,10 @@ from agentfleet_core.queue.envelope import (
 )
 from agentfleet_core.queue.follow import EVENTS_PER_READ, Wakes, follow_task
 from agentfleet_core.queue.policy import PoolPolicy
-from agentfleet_core.queue.records import decode_claims, decode_counters, decode_task, decode_workers
+from agentfleet_core.queue.records import decode_counters, decode_task, decode_workers
 from agentfleet_core.settings import FleetId
+
+log = logging.getLogger(__name__)
 
 SUBMIT_CHUNK = 200
 """Tasks that one script admits, so that no script holds Redis for long."""
@@ -102,12 +108,21 @@ class PoolQueue:
             paused_tenants=paused_tenants,
             paused_types=paused_types,
         )
-        return self.claimed(await call.script.run(self.redis, call.keys, call.args))
+        claims, refusals = self.claimed(await call.script.run(self.redis, call.keys, call.args))
+        with contextlib.suppress(Unavailable):  # their leases end, and the next claim finds them again
+            await self.settle(refusals)
+        return claims
 
-    def claimed(self, reply: Sequence[object]) -> list[Claim]:
-        """Decodes a claim's reply, and remembers when something becomes due, for `wait`."""
+    def claimed(self, reply: Sequence[object]) -> tuple[list[Claim], list[Settlement]]:
+        """Decodes a claim's reply, and remembers when something becomes due, for `wait`.
+
+        Beside the claims: how to settle those that cannot be read.
+        """
         self._now_ms, self._next_check_ms = int(str(reply[0])), int(str(reply[1]))
-        return decode_claims(self.pool, reply)
+        claims, refusals = decode_claims(self.pool, reply)
+        for refusal in refusals:
+            log.warning("a task cannot be read: %s", refusal.reason, extra={"task": refusal.task_id})
+        return claims, refusals
 
     async def configure(self, policy: PoolPolicy) -> bool:
         """Sets the weights and caps that claims respect; False where a newer version stands already."""

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from agentfleet_core.errors import InvalidInput, NotFound
+from agentfleet_core.errors import DeadlineExceeded, InvalidInput, NotFound
+from agentfleet_core.problems import TABLE, WORKER_LOST
 from agentfleet_core.queue.calls import RETENTION_SECONDS, check_entry, check_event, check_settlement
 from agentfleet_core.queue.envelope import (
     Claim,
@@ -25,8 +26,10 @@ from agentfleet_core.queue.envelope import (
     WorkerRecord,
 )
 from agentfleet_core.queue.ids import minted_ms, pool_of
+from agentfleet_core.queue.limits import MAX_INPUT_BYTES, bounded
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
-from agentfleet_core.queue.records import MAX_INPUT_BYTES, bounded, one_line
+from agentfleet_core.queue.reasons import TaskReason
+from agentfleet_core.queue.records import one_line
 from agentfleet_core.testing.memory_task import NEVER, MemoryTask, problem_data, state_data
 
 BASE_CHARGE = 1_000
@@ -266,13 +269,11 @@ class MemoryQueue:
 
     def _lose(self, task: MemoryTask) -> None:
         task.failures, task.lost = task.failures + 1, task.lost + 1
-        error = problem_data(
-            "worker-lost", "Worker lost", 500, f"Attempt {task.attempt} ended with its worker."
-        )
+        error = problem_data(WORKER_LOST, f"Attempt {task.attempt} ended with its worker.")
         task.errors.append(error)
         if task.used_up:
             task.error = error
-            self._finish(task, TaskState.DEAD, "WorkerLost")
+            self._finish(task, TaskState.DEAD, TaskReason.WORKER_LOST)
         else:
             task.state, task.since_ms = TaskState.QUEUED, task.lease_ends_ms
 
@@ -282,10 +283,8 @@ class MemoryQueue:
             self._expire(task)
 
     def _expire(self, task: MemoryTask) -> None:
-        task.error = problem_data(
-            "deadline-exceeded", "Deadline exceeded", 504, "The task expired before it ended."
-        )
-        self._finish(task, TaskState.FAILED, "Expired")
+        task.error = problem_data(TABLE[DeadlineExceeded], "The task expired before it ended.")
+        self._finish(task, TaskState.FAILED, TaskReason.EXPIRED)
 
     # The claim.
 

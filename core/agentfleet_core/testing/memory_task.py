@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 
+from agentfleet_core.problems import ProblemType
 from agentfleet_core.queue.envelope import Claim, Envelope, Event, SettleOutcome, TaskRecord, TaskState
 
 AGEING_MS = 10_000
@@ -109,6 +110,6 @@ def state_data(state: TaskState) -> bytes:
     return json.dumps({"state": state.value}, separators=(",", ":")).encode()
 
 
-def problem_data(slug: str, title: str, status: int, detail: str) -> bytes:
-    problem = {"type": f"https://agentfleet.dev/problems/{slug}", "title": title, "status": status}
-    return json.dumps({**problem, "detail": detail}).encode()
+def problem_data(kind: ProblemType, detail: str) -> bytes:
+    problem = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail}
+    return json.dumps(problem).encode()

@@ -11,7 +11,7 @@ from agentfleet_core.errors import InvalidInput, Unavailable
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.queue.batching import GroupCommit
 from agentfleet_core.queue.envelope import Event, SettleKind, Settlement, SettleOutcome
-from agentfleet_core.queue.records import MAX_STEP_BYTES
+from agentfleet_core.queue.limits import MAX_ENTRY_BYTES
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
 
@@ -49,7 +49,7 @@ async def test_one_that_is_too_large_does_not_harm_the_others(room: RedisRoom) -
     first, second = await commit.claim("w1", 2, lease_ms=LEASE_MS)
     fine = asyncio.ensure_future(commit.journal(entry(first, "a")))
     with pytest.raises(InvalidInput, match="step's result"):
-        await commit.journal(entry(second, "a", b"x" * (MAX_STEP_BYTES + 1)))
+        await commit.journal(entry(second, "a", b"x" * (MAX_ENTRY_BYTES + 1)))
     assert await fine
     await commit.close(5)
 

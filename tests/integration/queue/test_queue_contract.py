@@ -22,8 +22,8 @@ from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.errors import InvalidInput, NotFound
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.queue.envelope import Event, SettleKind, SettleOutcome, TaskState
+from agentfleet_core.queue.limits import MAX_OUTPUT_BYTES
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
-from agentfleet_core.queue.records import MAX_OUTPUT_BYTES
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
 from agentfleet_core.testing.memory_queue import MemoryQueue
@@ -70,8 +70,8 @@ class TestAdmission:
             await room.queue.submit([envelope(id=task_id)])
 
     async def test_an_input_that_is_too_large_is_refused(self, room: Room) -> None:
-        with pytest.raises(InvalidInput, match="at most 1,048,576"):
-            await room.queue.submit([envelope(input=b"x" * (1 << 20) + b"x")])
+        with pytest.raises(InvalidInput, match="at most 262,144"):
+            await room.queue.submit([envelope(input=b"x" * (256 << 10) + b"x")])
 
     async def test_a_task_for_later_waits_for_its_time(self, room: Room) -> None:
         [task] = await room.submit(envelope(not_before_ms=now_ms() + 60_000))

@@ -9,5 +9,5 @@ for _, field in ipairs(all) do
   if string.match(field, '^[jv]:') then erased[#erased + 1] = field end
 end
 call('HDEL', key, unpack(erased))
-call('HSET', key, 'dl', '1', 'e', string.match(at[2], '^[^\n]*\n'))
+call('HSET', key, 'dl', '1', 'e', string.match(at[2], '^[^\n]*\n') or '')
 return 1

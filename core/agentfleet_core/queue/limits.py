@@ -1,0 +1,24 @@
+"""PURE. How large a task's parts may get: the one place that the coordinator, the queue and the worker read.
+
+Over a limit is a clear error that says what to do instead, never a cut.
+"""
+
+from agentfleet_core.errors import InvalidInput
+
+MAX_INPUT_BYTES = 256 << 10
+MAX_OUTPUT_BYTES = 1 << 20
+MAX_STEP_BYTES = 1 << 20
+"""What a handler's step may return; larger things belong in a store of the handler's."""
+MAX_ENTRY_BYTES = 4 << 20
+"""One journal entry; larger than a step, since a model's answer is paid for and must fit as it came."""
+MAX_EVENT_BYTES = 64 << 10
+MAX_ERROR_BYTES = 16 << 10
+"""Larger errors are kept shortened: an error must never be lost for its size."""
+MAX_LIMITATIONS = 100
+
+
+def bounded(what: str, value: bytes, most: int) -> bytes:
+    """The value, or `InvalidInput` that says how much too large it is."""
+    if len(value) > most:
+        raise InvalidInput(f"the {what} has {len(value):,} bytes; at most {most:,} are kept", field=what)
+    return value
