@@ -32,7 +32,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """AGENTFLEET_POOL, _REVISION, _WORKER_ID, _SECRETS_DIR, _GRACE_SECONDS, _LEASE_SECONDS, beside the common."""
+    """AGENTFLEET_POOL, _REVISION, _WORKER_ID, _SECRETS_DIR, _GRACE_SECONDS, _LEASE_SECONDS."""
 
     common: Settings
     pool: str
@@ -69,8 +69,8 @@ def read_worker_settings(environ: Mapping[str, str] = os.environ) -> WorkerSetti
         revision=environ.get("AGENTFLEET_REVISION", ""),
         worker_id=environ["AGENTFLEET_WORKER_ID"],
         secrets_dir=Path(environ.get("AGENTFLEET_SECRETS_DIR", "/var/run/agentfleet/secrets")),
-        grace_seconds=_number(environ, "AGENTFLEET_GRACE_SECONDS", 60.0),
-        lease_seconds=_number(environ, "AGENTFLEET_LEASE_SECONDS", 15.0),
+        grace_seconds=number(environ, "AGENTFLEET_GRACE_SECONDS", 60.0),
+        lease_seconds=number(environ, "AGENTFLEET_LEASE_SECONDS", 15.0),
     )
 
 
@@ -94,12 +94,13 @@ def _redis_url(environ: Mapping[str, str], default: str) -> str:
 
 
 def _integer(environ: Mapping[str, str], name: str, default: int) -> int:
-    return int(_number(environ, name, default))
+    return int(number(environ, name, default))
 
 
-def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+def number(environ: Mapping[str, str], name: str, default: float) -> float:
+    """`default` also for what is set to nothing. Raises `InvalidInput`."""
     text = environ.get(name)
-    if text is None:
+    if not text:
         return default
     try:
         return float(text)

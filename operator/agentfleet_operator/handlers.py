@@ -52,7 +52,7 @@ class Forever:
 def kopf_settings(*, scanning: bool = True) -> kopf.OperatorSettings:
     """No event of kopf's, no peering, no annotation or finalizer on users' objects; only watching.
 
-    `scanning` needs the right to list namespaces and CustomResourceDefinitions; whoever lacks it must not ask,
+    `scanning` needs the right to list namespaces and CustomResourceDefinitions; without it nobody may ask,
     since kopf would ask for ever before it watches anything.
     """
     settings = kopf.OperatorSettings()

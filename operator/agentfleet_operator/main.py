@@ -81,8 +81,8 @@ class Operator:
             tasks.create_task(self._work(), name="work")
 
     async def _work(self) -> None:
-        """A fleet for each namespace, from the first time that something of it is seen; those that were named,
-        or else the operator's own, at once: their coordinators can then serve before the first manifest.
+        """A fleet for each namespace, from the first time that something of it is seen; those named, or
+        else the operator's own, at once: their coordinators can then serve before the first manifest.
         """
         # What happened between the last event seen and now must not be acted on from memory.
         await self._resync.surely()

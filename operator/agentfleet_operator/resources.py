@@ -20,7 +20,7 @@ PROBE_PORT = 9090
 SECRETS_DIR = "/var/run/agentfleet/secrets"
 REDIS_DIR = "/var/run/agentfleet/redis"
 FILES_GROUP = 65_532
-"""Mounted secrets belong to it, so that no worker needs to be root to read them, whatever its image's user."""
+"""Mounted secrets belong to it, so that a worker of any user can read them without being root."""
 DEFAULT_IMAGE = Worker().image
 SETTLE_SECONDS = 5
 """What a worker leaves of its grace period: handing back and leaving must fit into it."""

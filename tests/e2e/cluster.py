@@ -60,7 +60,8 @@ def helm(*arguments: str, seconds: float = 180) -> str:
 class Images:
     """Builds each image once and brings it to the cluster.
 
-    IMAGE_LOAD is a command that builds and loads, called with `-t NAME:TAG [--target T] [--build-arg K=V] DIR`. Without it, docker or podman builds, and kind or minikube loads, by the current context's name.
+    IMAGE_LOAD is a command that does both, called as `… -t NAME:TAG [--target T] [--build-arg K=V] DIR`.
+    Without it, docker or podman builds; kind or minikube loads, by the current context's name.
     """
 
     def build(
