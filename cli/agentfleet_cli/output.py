@@ -21,7 +21,6 @@ from agentfleet_core.errors import (
     InvalidInput,
     NotFound,
     Overloaded,
-    Paused,
     Unauthorized,
     Unavailable,
 )
@@ -33,7 +32,6 @@ EXIT_CODES: tuple[tuple[type[AgentfleetError], int], ...] = (
     (Unauthorized, 4),
     (Unavailable, 5),
     (Overloaded, 6),
-    (Paused, 6),
     (BudgetExhausted, 6),
     (DeadlineExceeded, 7),
 )
@@ -41,7 +39,7 @@ EXIT_CODES: tuple[tuple[type[AgentfleetError], int], ...] = (
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 the task or the command failed; 2 wrong command line; 3 refused, something in the"
-    " request must change; 4 key missing or wrong; 5 fleet out of reach; 6 not now (busy, paused, budget"
+    " request must change; 4 key missing or wrong; 5 fleet out of reach; 6 not now (busy, budget"
     " spent); 7 not ended in time; 130 interrupted."
 )
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from agentfleet_coordinator.catalog import Catalog, Offer
-from agentfleet_core.api.v1alpha1 import TenantBudgetSpec
 from agentfleet_core.budget.bounds import worst_cost
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Balance
@@ -62,11 +61,6 @@ def exhausted(tenant: CompiledTenant, balance: Balance, need: int) -> BudgetExha
         limit=limit.name,
         resets_at_ms=limit.end_ms or None,
     )
-
-
-def spent_limits(spec: TenantBudgetSpec, balances: list[Balance]) -> list[str]:
-    """PURE. Names of the limits that have nothing left whatever the holds."""
-    return [balance.limit.name for balance in balances if balance.spent >= balance.limit.amount]
 
 
 def _resets(end_ms: int, time_zone: str) -> str:

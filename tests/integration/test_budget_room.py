@@ -12,7 +12,7 @@ from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Hold, LimitWindow, Refused, Reserved
 from agentfleet_core.budget.room import Room, Wish
-from agentfleet_core.errors import Paused
+from agentfleet_core.errors import Unavailable
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.settings import FleetId
@@ -134,10 +134,10 @@ async def test_a_check_that_refuses_ends_the_wait(fleet: Fleet) -> None:
     await fleet.hold("open", 100)
 
     async def paused() -> None:
-        raise Paused("tenant/acme")
+        raise Unavailable("tenant/acme is paused")
 
     wish = Wish("acme", "a", 60, LEASE_MS, until=time.monotonic() + LONG)
-    with pytest.raises(Paused):
+    with pytest.raises(Unavailable):
         await fleet.room.reserve(wish, lambda: [DAY], check=paused)
     assert fleet.room._lines == {}
 

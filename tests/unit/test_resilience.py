@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfleet_core.queue.envelope import Claim, Envelope
-from agentfleet_core.resilience.backoff import backoff_seconds
+from agentfleet_core.resilience.backoff import backoff_seconds, doubled_seconds
 from agentfleet_core.resilience.classify import Fail, Retry, classify
 from agentfleet_core.resilience.deadlines import life_seconds_left, task_seconds_left
 
@@ -87,3 +87,10 @@ class TestDeadlines:
     def test_a_tasks_life_runs_from_admission_through_all_parking(self) -> None:
         old = claim(admitted_ms=5_000, started_ms=10_000, parked_total_ms=60_000, expires=100)
         assert life_seconds_left(old, now_ms=65_000) == 40
+
+
+def test_however_often_something_failed_there_is_a_wait() -> None:
+    waits = [
+        doubled_seconds(failures, base_seconds=0.25, cap_seconds=30.0) for failures in (1, 2, 3, 8, 5_000)
+    ]
+    assert waits == [0.25, 0.5, 1.0, 30.0, 30.0]

@@ -18,6 +18,7 @@ from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.errors import AgentfleetError, Unavailable
 from agentfleet_core.fleet.config import CompiledPool
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
+from agentfleet_core.resilience.backoff import doubled_seconds
 
 log: Final = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS: Final = 0.5
@@ -146,7 +147,9 @@ class LocalActuator:
             pool.failures = 0
             return
         pool.failures += 1
-        wait = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (pool.failures - 1))
+        wait = doubled_seconds(
+            pool.failures, base_seconds=FIRST_BACKOFF_SECONDS, cap_seconds=LAST_BACKOFF_SECONDS
+        )
         self._say(f"worker {process.id} ended with code {code}; another starts in {wait:.1f} s")
         await asyncio.sleep(wait)
         await self._reconcile(name, ())

@@ -9,6 +9,7 @@ import typer
 
 from agentfleet.client import Client, Task
 from agentfleet_cli.connection import admin_client, tenant_client
+from agentfleet_cli.labels import read_labels
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, say_lines, table, verb
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
@@ -41,7 +42,7 @@ def get(
             _task(client, thing.removeprefix("task/"), output)
     elif thing == "tasks":
         with tenant_client(tenant) as client:
-            _tasks(client, limit, output, state=state, type=task_type, pool=pool, labels=_labels(label))
+            _tasks(client, limit, output, state=state, type=task_type, pool=pool, labels=read_labels(label))
     elif thing in THINGS:
         with admin_client() as client:
             _part(client.fleet(), thing, output)
@@ -49,15 +50,6 @@ def get(
         raise InvalidRequest(
             f"{thing!r} cannot be shown; there are {', '.join(THINGS)} and task/ID", field="thing"
         )
-
-
-def _labels(pairs: Sequence[str] | None) -> dict[str, str] | None:
-    if not pairs:
-        return None
-    found = dict(pair.partition("=")[::2] for pair in pairs)
-    if not all(key and value for key, value in found.items()):
-        raise InvalidRequest("a label is written key=value", field="label")
-    return found
 
 
 def _task(client: Client, task_id: str, output: Format) -> None:

@@ -12,6 +12,7 @@ import typer
 from agentfleet.client import Task
 from agentfleet.models import Result, TaskRequest
 from agentfleet_cli.connection import tenant_client
+from agentfleet_cli.labels import read_labels
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
 from agentfleet_cli.views.progress import delay_line, progress_line
@@ -66,7 +67,7 @@ def submit(
     if task_type is None:
         raise InvalidRequest("say which TaskType, as in: agentfleet submit refund-request order=A-1001")
     request = TaskRequest(
-        task_type, _input(pairs or (), input_json), pool, tier, priority, _labels(label or ()), mode
+        task_type, _input(pairs or (), input_json), pool, tier, priority, read_labels(label or ()), mode
     )
     _submit_one(replace(request, idempotency_key=idempotency_key), tenant, output, wait=wait, timeout=timeout)
 
@@ -124,13 +125,6 @@ def _json(text: str, where: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InvalidRequest(f"{where} is not JSON: {error}", field="input") from error
-
-
-def _labels(pairs: Sequence[str]) -> dict[str, str] | None:
-    found = [pair.partition("=") for pair in pairs]
-    if not all(key and sign for key, sign, _ in found):
-        raise InvalidRequest("a label is written key=value", field="labels")
-    return {key: value for key, _, value in found} or None
 
 
 def _say_task(task: Task, output: Format) -> None:

@@ -8,6 +8,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from agentfleet_core.resilience.backoff import doubled_seconds
+
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.25
@@ -47,13 +49,12 @@ class Carriers:
                     # The edge of one pool: what an API client raises is its own affair, and is tried again.
                     failures += 1
                     log.warning("a plan could not be carried out", extra={"pool": pool, "error": str(error)})
-                    await asyncio.sleep(backoff_seconds(failures) * random.uniform(0.5, 1.0))
+                    longest = doubled_seconds(
+                        failures, base_seconds=FIRST_RETRY_SECONDS, cap_seconds=LAST_RETRY_SECONDS
+                    )
+                    await asyncio.sleep(longest * random.uniform(0.5, 1.0))
                     self._again(pool)
                 if pool not in self._more and not failures:
                     return
         finally:
             del self._tasks[pool]
-
-
-def backoff_seconds(failures: int) -> float:
-    return min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** (failures - 1))

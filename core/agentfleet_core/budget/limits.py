@@ -37,8 +37,6 @@ class Hold:
 @dataclass(frozen=True, slots=True)
 class Reserved:
     hold: Hold
-    crossed: tuple[str, ...] = ()
-    """Limits whose spent + held passed an alert threshold by this reserve; empty until alerts exist."""
 
 
 @dataclass(frozen=True, slots=True)

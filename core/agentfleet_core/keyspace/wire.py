@@ -17,6 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from agentfleet_core.resilience.backoff import doubled_seconds
+
 Command = tuple[bytes | str | int | float, ...]
 
 FIRST_RETRY_SECONDS = 0.02
@@ -153,8 +155,11 @@ class Wire:
             except (RedisConnectionError, RedisTimeoutError):
                 if tries >= self._retries:
                     raise
-                await asyncio.sleep(random.uniform(0.5, 1.0) * _backoff_seconds(tries))
                 tries += 1
+                longest = doubled_seconds(
+                    tries, base_seconds=FIRST_RETRY_SECONDS, cap_seconds=LONGEST_RETRY_SECONDS
+                )
+                await asyncio.sleep(random.uniform(0.5, 1.0) * longest)
 
     def close(self) -> None:
         if self._link is not None:
@@ -197,10 +202,6 @@ def _greeting(address: Address) -> list[Command]:
     if address.db:
         commands.append(("SELECT", address.db))
     return commands
-
-
-def _backoff_seconds(tries: int) -> float:
-    return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0**tries)
 
 
 def _reply_error(message: str) -> ResponseError:
