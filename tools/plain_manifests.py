@@ -1,6 +1,6 @@
 """The manifests for people without Helm: `kubectl apply -k deploy/namespaced`, or `deploy/cluster`.
 
-`python tools/plain_manifests.py charts/agentfleet deploy KUBE_VERSION` makes them from the chart. Helm's hooks
+`python tools/plain_manifests.py charts/agentfleet deploy KUBE_VERSION` makes them of the chart; its hooks
 and tests are left out, and so are Secrets: a random value in a file that everybody shares would be none.
 """
 

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from agentfleet_core.api.conditions import ConditionType, Reason, timestamp
-from agentfleet_core.api.v1alpha1 import Period, TenantBudgetSpec
-from agentfleet_core.api.v1alpha1.tenant_budget import Limit, Phase
+from agentfleet_core.api.conditions import ConditionType, timestamp
+from agentfleet_core.api.v1alpha1 import TenantBudgetSpec
 from agentfleet_core.budget.limits import Balance
 from agentfleet_core.budget.money import decimal_usd, usd
+from agentfleet_core.budget.standing import Standing, amount_words, limit_of, standing
 from agentfleet_core.fleet.compile import Verdict
-from agentfleet_operator.status import Conditions, Status, accept, in_use
+from agentfleet_core.fleet.pauses import Pause
+from agentfleet_operator.status import Conditions, Status, accept, in_use, paused
 
-PERIOD_WORDS = {Period.HOUR: "/hour", Period.DAY: "/day", Period.MONTH: "/month", Period.TOTAL: " in all"}
 SHOWN_NANO = 1_000_000
 """Balances are shown in tenths of a cent: a busy tenant's status changes often enough."""
 
@@ -29,8 +28,8 @@ class BudgetFacts:
     """One per limit, in their order; None: they could not be read."""
     waiting: int
     """Tasks that wait because no budget admits them."""
-    paused_by: str
-    """A switch that pauses the tenant; empty when none does."""
+    pause: Pause | None
+    """What pauses the tenant."""
     now: datetime
 
 
@@ -38,13 +37,18 @@ def budget_status(facts: BudgetFacts, before: Mapping[str, Any]) -> Status:
     conditions = Conditions(before, facts.generation, facts.now)
     accept(conditions, facts.verdict, facts.problem)
     in_use(conditions, facts.verdict, facts.problem)
-    _paused(conditions, facts)
-    _exhausted(conditions, facts)
-    figures = _kept(before) if facts.balances is None or facts.spec is None else _figures(facts)
-    phase = _phase(facts)
+    paused(conditions, facts.pause)
+    stands = standing(facts.spec, facts.balances, waiting=facts.waiting, pause=facts.pause)
+    money = stands.money
+    conditions.set(ConditionType.EXHAUSTED, money.exhausted, money.reason, money.sentence)
+    used = facts.verdict is not None and facts.verdict.in_use
+    if facts.spec is None or facts.balances is None:
+        figures = _kept(before)
+    else:
+        figures = _figures(facts.spec, facts.balances, stands)
     return {
         "observedGeneration": facts.generation,
-        **({"phase": phase.value} if phase is not None else {}),
+        **({"phase": stands.phase.value} if used else {}),
         **figures,
         "conditions": conditions.dump(),
     }
@@ -54,18 +58,15 @@ def _kept(before: Mapping[str, Any]) -> Status:
     return {key: before[key] for key in ("spent", "held", "limit", "resets", "limits") if key in before}
 
 
-def _figures(facts: BudgetFacts) -> Status:
-    spec, balances = facts.spec, facts.balances
-    if spec is None or not balances:
+def _figures(spec: TenantBudgetSpec, balances: Sequence[Balance], stands: Standing) -> Status:
+    tightest = stands.limit
+    if tightest is None:
         return {"limits": []}
-    limits = dict(zip((one.name for one in spec.limits), spec.limits, strict=True))
-    tightest = min(balances, key=lambda one: one.remaining / one.limit.amount if one.limit.amount else 0)
-    limit = limits[tightest.limit.name]
     return {
         "spent": usd(_rounded(tightest.spent)),
         "held": usd(_rounded(tightest.held)),
-        "limit": f"{usd(tightest.limit.amount)}{PERIOD_WORDS[limit.period]}",
-        "resets": _resets(limit, tightest),
+        "limit": amount_words(limit_of(spec, tightest.limit.name), tightest.limit.amount),
+        "resets": stands.resets,
         "limits": [_limit(balance) for balance in balances],
     }
 
@@ -85,51 +86,3 @@ def _limit(balance: Balance) -> Status:
 
 def _rounded(nano: int) -> int:
     return nano // SHOWN_NANO * SHOWN_NANO
-
-
-def _resets(limit: Limit, balance: Balance) -> str:
-    """A string, since kubectl shows a date in the future as invalid; it does not change until the window
-    does.
-    """
-    if not balance.limit.end_ms:
-        return "never"
-    end = datetime.fromtimestamp(balance.limit.end_ms / 1_000, UTC).astimezone(ZoneInfo(limit.time_zone))
-    day = f"{end:%Y-%m-%d} " if limit.period is Period.MONTH else ""
-    return f"{day}{end:%H:%M} {limit.time_zone}"
-
-
-def _phase(facts: BudgetFacts) -> Phase | None:
-    if (facts.spec is not None and facts.spec.paused) or facts.paused_by:
-        return Phase.PAUSED
-    if facts.balances is None:
-        return None
-    return Phase.EXHAUSTED if _spent_limit(facts) or facts.waiting else Phase.NORMAL
-
-
-def _spent_limit(facts: BudgetFacts) -> Balance | None:
-    return next((one for one in facts.balances or () if one.spent >= one.limit.amount), None)
-
-
-def _exhausted(conditions: Conditions, facts: BudgetFacts) -> None:
-    spent = _spent_limit(facts)
-    if facts.balances is None:
-        text = "the ledger could not be read"
-        conditions.set(ConditionType.EXHAUSTED, None, Reason.NOT_OBSERVED, text)
-    elif spent is not None:
-        text = f"{usd(spent.spent)} of {usd(spent.limit.amount)} are spent for {spent.limit.name}"
-        conditions.set(ConditionType.EXHAUSTED, True, Reason.LIMIT_REACHED, text)
-    elif facts.waiting:
-        text = "a call was refused which no open hold could make room for; tasks wait for the next window"
-        conditions.set(ConditionType.EXHAUSTED, True, Reason.LIMIT_REACHED, text)
-    else:
-        conditions.set(ConditionType.EXHAUSTED, False, Reason.WITHIN_LIMITS, "every limit has room")
-
-
-def _paused(conditions: Conditions, facts: BudgetFacts) -> None:
-    if facts.spec is not None and facts.spec.paused:
-        conditions.set(ConditionType.PAUSED, True, Reason.PAUSED_BY_SPEC, "spec.paused is true")
-    elif facts.paused_by:
-        text = f"{facts.paused_by} is paused by hand"
-        conditions.set(ConditionType.PAUSED, True, Reason.PAUSED_BY_SWITCH, text)
-    else:
-        conditions.set(ConditionType.PAUSED, False, Reason.RUNNING, "nothing stops it")

@@ -154,6 +154,8 @@ def _container(of: PoolRevision) -> Json:
         "command": ["python", "-m", "agentfleet_worker"],
         "env": _environment(of),
         "ports": [{"name": "metrics", "containerPort": PROBE_PORT, "protocol": "TCP"}],
+        # Whatever a worker says last becomes the pool's condition when it cannot start.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": _probe("/healthz", period_seconds=10, failures=6),
         "readinessProbe": _probe("/readyz", period_seconds=2, failures=3),
         "securityContext": {

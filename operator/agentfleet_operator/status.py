@@ -19,8 +19,10 @@ from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.record import arrivals_per_minute
 from agentfleet_core.budget.money import fixed_usd
 from agentfleet_core.fleet.compile import Verdict
+from agentfleet_core.fleet.pauses import Pause
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
 from agentfleet_core.queue.depth import claimable, held_back, running
+from agentfleet_operator.trouble import Trouble
 from agentfleet_operator.views import POOL_LABEL
 
 Status = dict[str, Any]
@@ -78,14 +80,18 @@ class PoolFacts:
     deleting: bool
     draining: str
     contested_by: str
+    pause: Pause | None
+    """What pauses the pool."""
     now: datetime
+    trouble: Trouble | None = None
+    """Why workers do not come up."""
 
 
 def pool_status(facts: PoolFacts, before: Mapping[str, Any]) -> Status:
     conditions = Conditions(before, facts.generation, facts.now)
     accept(conditions, facts.verdict, facts.problem)
     _pool_ready(conditions, facts)
-    _pool_paused(conditions, facts)
+    paused(conditions, facts.pause)
     _pool_scaling(conditions, facts)
     _pool_workers(conditions, facts)
     status: Status = {
@@ -94,7 +100,7 @@ def pool_status(facts: PoolFacts, before: Mapping[str, Any]) -> Status:
         "selector": f"{POOL_LABEL}={facts.name}",
         "desired": facts.plan.replicas if facts.plan else 0,
         "ready": facts.seen.ready if facts.seen else 0,
-        "limitedBy": facts.plan.limited_by if facts.plan else "",
+        "limitedBy": _limited_by(facts),
         "revision": facts.revision,
         **_pool_figures(facts.snapshot, before),
         "conditions": conditions.dump(),
@@ -140,17 +146,27 @@ def _pool_ready(conditions: Conditions, facts: PoolFacts) -> None:
         set_ready(ConditionType.READY, True, Reason.SCALED_TO_ZERO, "no work, no worker")
     elif ready >= wanted:
         set_ready(ConditionType.READY, True, Reason.WORKERS_READY, f"{wanted} wanted, all ready")
+    elif facts.trouble is not None:
+        text = f"{ready} of {wanted} workers are ready; {facts.trouble.message}"
+        set_ready(ConditionType.READY, False, facts.trouble.reason, text)
     else:
         text = f"{ready} of {wanted} workers are ready"
         set_ready(ConditionType.READY, False, Reason.WORKERS_STARTING, text)
 
 
-def _pool_paused(conditions: Conditions, facts: PoolFacts) -> None:
-    switch = facts.snapshot.paused_by if facts.snapshot else ""
-    if facts.spec is not None and facts.spec.paused:
-        conditions.set(ConditionType.PAUSED, True, Reason.PAUSED_BY_SPEC, "spec.paused is true")
-    elif switch:
-        conditions.set(ConditionType.PAUSED, True, Reason.PAUSED_BY_SWITCH, f"{switch} is paused by hand")
+def _limited_by(facts: PoolFacts) -> str:
+    """The planner's rule, or what keeps the workers that it asked for from coming up."""
+    if facts.plan is None:
+        return ""
+    ready = facts.seen.ready if facts.seen else 0
+    if facts.trouble is not None and ready < facts.plan.replicas:
+        return facts.trouble.reason
+    return facts.plan.limited_by
+
+
+def paused(conditions: Conditions, pause: Pause | None) -> None:
+    if pause is not None:
+        conditions.set(ConditionType.PAUSED, True, pause.reason, pause.sentence)
     else:
         conditions.set(ConditionType.PAUSED, False, Reason.RUNNING, "nothing stops it")
 

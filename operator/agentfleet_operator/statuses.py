@@ -18,6 +18,7 @@ from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import AgentfleetError, InvalidInput, NotFound, Unavailable
 from agentfleet_core.fleet.compile import Compiled, Verdict
 from agentfleet_core.fleet.config import FleetConfig
+from agentfleet_core.fleet.pauses import Pauses
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.telemetry import metrics
 from agentfleet_operator.apply import BACKGROUND_CALLS, Writer
@@ -187,14 +188,15 @@ class Statuses:
             deleting=view.deleting_since is not None,
             draining=memory.draining,
             contested_by=", ".join(others),
+            pause=self._pauses.find(pool=view.name),
             now=now,
+            trouble=self._pools.trouble(view.name),
         )
 
     def _budget_facts(self, view: ResourceView, verdict: Verdict | None, now: datetime) -> BudgetFacts:
         spec = getattr(view.resource, "spec", None)
         tenant = spec.tenant if spec is not None else ""
         ours = verdict is not None and verdict.in_use
-        switches = self._follower.switches
         return BudgetFacts(
             generation=view.generation,
             spec=spec,
@@ -202,9 +204,14 @@ class Statuses:
             problem=view.problem,
             balances=self._balances.get(tenant, []) if self._balances is not None and ours else None,
             waiting=self._blocked[tenant],
-            paused_by=next((one for one in ("fleet", f"tenant/{tenant}") if one in switches), ""),
+            pause=self._pauses.find(tenant=tenant) if tenant else None,
             now=now,
         )
+
+    @property
+    def _pauses(self) -> Pauses:
+        """By the newest manifests, which the followed config may not have caught up with yet."""
+        return Pauses(self._config or self._follower.config, self._follower.switches)
 
     async def _read_balances(self) -> None:
         while True:

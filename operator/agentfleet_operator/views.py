@@ -14,6 +14,7 @@ import orjson
 from pydantic import ValidationError
 
 from agentfleet_core.api.v1alpha1 import AgentPool, AnyResource, ModelTier, TaskType, TenantBudget
+from agentfleet_operator.trouble import Trouble, deployment_trouble, pod_trouble
 
 POOL_LABEL = "agentfleet.dev/pool"
 REVISION_LABEL = "agentfleet.dev/revision"
@@ -82,6 +83,8 @@ class DeploymentView:
     content: bytes
     """JSON of what the operator declares in it, but the number of replicas: labels, owners, spec."""
     deleting: bool = False
+    trouble: Trouble | None = None
+    """Why its pods cannot be made; None when they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class PodView:
     ready: bool
     ending: bool
     deletion_cost: str
+    trouble: Trouble | None = None
+    """Why it does not come up; None when it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ def deployment_view(body: Mapping[str, Any], manager: str) -> DeploymentView | N
         replicas_written=written,
         content=orjson.dumps(declared),
         deleting=bool(metadata.get("deletionTimestamp")),
+        trouble=deployment_trouble(body),
     )
 
 
@@ -187,6 +193,7 @@ def pod_view(body: Mapping[str, Any]) -> PodView | None:
         ready=ready,
         ending=bool(metadata.get("deletionTimestamp")),
         deletion_cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
+        trouble=pod_trouble(body),
     )
 
 

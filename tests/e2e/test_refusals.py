@@ -27,6 +27,49 @@ def test_a_missing_secret_is_named_and_heals_when_it_is_made(shared: Installatio
     until("accepted", lambda: accepted().get("status") == "True")
 
 
+def test_an_image_that_cannot_be_pulled_is_the_pools_condition(shared: Installation) -> None:
+    shared.apply(pool("imageless", worker={"image": "no-such.test/worker:1"}, scaling={"minReplicas": 1}))
+    reason = "ImagePullBackOff"
+    until("the reason is the pod's", lambda: shared.pool("imageless").get("limitedBy") == reason)
+    ready = shared.condition("imageless", "Ready")
+    assert ready["reason"] == reason
+    assert "no-such.test/worker:1" in ready["message"]
+    shared.kubectl("delete", "agentpool", "imageless", "--timeout=60s")
+
+
+def test_workers_that_no_node_can_take_are_the_pools_condition(shared: Installation) -> None:
+    huge = {"resources": {"requests": {"cpu": "500"}}}
+    shared.apply(pool("huge", worker=huge, scaling={"minReplicas": 1}))
+    until("no node takes it", lambda: shared.pool("huge").get("limitedBy") == "Unschedulable")
+    assert "Insufficient cpu" in shared.condition("huge", "Ready")["message"]
+    shared.kubectl("delete", "agentpool", "huge", "--timeout=60s")
+
+
+def test_a_quota_that_stops_pods_is_the_pools_condition_and_heals(shared: Installation) -> None:
+    quota = {"hard": {"count/pods": "0"}}
+    shared.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": quota})
+    try:
+        shared.apply(pool("starved", scaling={"minReplicas": 1}))
+        until("the quota is named", lambda: shared.pool("starved").get("limitedBy") == "FailedCreate")
+        assert "exceeded quota: none" in shared.condition("starved", "Ready")["message"]
+    finally:
+        shared.kubectl("delete", "resourcequota", "none")
+    until(
+        "it heals", lambda: shared.condition("starved", "Ready").get("reason") == "WorkersReady", seconds=120
+    )
+    shared.kubectl("delete", "agentpool", "starved", "--timeout=60s")
+
+
+def test_a_worker_that_crashes_says_its_last_words(shared: Installation) -> None:
+    overlay = {
+        "spec": {"containers": [{"name": "worker", "env": [{"name": "PYTHONHOME", "value": "/none"}]}]}
+    }
+    shared.apply(pool("broken", worker={"podOverlay": overlay}, scaling={"minReplicas": 1}))
+    until("it crashes", lambda: shared.pool("broken").get("limitedBy") == "CrashLoopBackOff")
+    assert "exit code 1" in shared.condition("broken", "Ready")["message"]
+    shared.kubectl("delete", "agentpool", "broken", "--timeout=60s")
+
+
 def test_uninstall_leaves_crds_and_pools_and_hangs_on_no_finalizer(images: None) -> None:
     with Installation(values={"crds": {"enabled": False}}) as fleet:
         fleet.secret("me-key", api_key_of("me"))

@@ -103,12 +103,29 @@ def test_a_rollout_under_load_fails_no_task(shared: Installation) -> None:
         tasks = [one.unwrap() for one in client.submit_many([TaskRequest("rolling", script(2))] * 12)]
         [deployment] = shared.objects("deployments", "-l", "agentfleet.dev/pool=rolling")
         shared.kubectl("rollout", "restart", f"deployment/{deployment['metadata']['name']}")
-        results = [task.result(timeout=120) for task in tasks]
-    assert [(one.state, task.refresh().failures) for one, task in zip(results, tasks, strict=True)] == [
-        ("succeeded", 0)
-    ] * 12
+        ended = [task.result(timeout=120) and task.refresh() for task in tasks]
+    assert [(task.state, task.failures) for task in ended] == [("succeeded", 0)] * 12
     until("all are new", lambda: not before & set(shared.workers("rolling", ready=False)))
     shared.kubectl("delete", "agentpool", "rolling", "--timeout=60s")
+
+
+def test_busy_workers_shrink_without_one_interrupted_task(shared: Installation) -> None:
+    """Twenty are busy with tasks longer than the default grace period when only three are wanted."""
+    shared.apply(
+        pool("crowd", scaling={"maxReplicas": 20}, terminationGracePeriodSeconds=120),
+        scripted("crowd", "crowd", timeouts={"taskSeconds": 300, "stepSeconds": 250, "llmCallSeconds": 200}),
+    )
+    tenant(shared, "crowder")
+    with shared.client("crowder") as client:
+        tasks = [one.unwrap() for one in client.submit_many([TaskRequest("crowd", script(70))] * 20)]
+        until(
+            "twenty run", lambda: sum(task.refresh().state == "running" for task in tasks) == 20, seconds=180
+        )
+        shared.kubectl("patch", "agentpool/crowd", "--type=merge", "-p", '{"spec": {"replicas": 3}}')
+        ended = [task.result(timeout=200) and task.refresh() for task in tasks]
+    assert [(task.state, task.attempt) for task in ended] == [("succeeded", 1)] * 20
+    until("three are left", lambda: len(shared.workers("crowd", ready=False)) == 3)
+    shared.kubectl("delete", "agentpool", "crowd", "--timeout=60s")
 
 
 def _at_least(number: int, names: list[str]) -> list[str] | None:

@@ -14,6 +14,7 @@ from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.budget.limits import Balance
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.fleet.compile import Verdict
+from agentfleet_core.fleet.pauses import FLEET, Pause, Target
 from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
 from agentfleet_operator.budget_status import BudgetFacts, budget_status
 from agentfleet_operator.draining import DeletedPool, DrainStep, drain_step
@@ -46,6 +47,7 @@ def facts(**changes: Any) -> PoolFacts:
         deleting=False,
         draining="",
         contested_by="",
+        pause=None,
         now=NOW,
     )
     return replace(known, **changes)
@@ -66,7 +68,12 @@ def condition(status: dict[str, Any], kind: str) -> tuple[str, str]:
         ({"refused": "422 …"}, "Ready", ("False", "DeploymentRefused")),
         ({"problem": "unreadable"}, "Accepted", ("False", "NotAccepted")),
         ({"verdict": None}, "Accepted", ("Unknown", "NotObserved")),
-        ({"spec": AgentPoolSpec(paused=True)}, "Paused", ("True", "PausedBySpec")),
+        (
+            {"pause": Pause(Target.parse("pool/interactive"), by_hand=False)},
+            "Paused",
+            ("True", "PausedBySpec"),
+        ),
+        ({"pause": Pause(FLEET, by_hand=True)}, "Paused", ("True", "PausedBySwitch")),
         ({"spec": AgentPoolSpec(replicas=4)}, "Pinned", ("True", "PinnedBySpec")),
         ({"plan": plan(3, "MaxReplicas")}, "ScalingLimited", ("True", "MaxReplicas")),
         ({}, "ScalingLimited", ("False", "WithinBounds")),
@@ -151,7 +158,7 @@ def budget(**changes: Any) -> BudgetFacts:
     spec = TenantBudgetSpec.model_validate({"tenant": "acme", "limits": limits})
     day, total = all_windows(spec, NOW)
     balances = [Balance(day, 4_000_000_000, 500_000_000, 0), Balance(total, 4_000_000_000, 0, 0)]
-    known = BudgetFacts(1, spec, ACCEPTED, "", balances, 0, "", NOW)
+    known = BudgetFacts(1, spec, ACCEPTED, "", balances, 0, None, NOW)
     return replace(known, **changes)
 
 
@@ -170,8 +177,9 @@ def test_a_budget_shows_its_tightest_limit() -> None:
     ("changes", "phase", "exhausted"),
     [
         ({"waiting": 3}, "Exhausted", "True"),
-        ({"paused_by": "fleet"}, "Paused", "False"),
-        ({"balances": None}, None, "Unknown"),
+        ({"pause": Pause(FLEET, by_hand=True)}, "Paused", "False"),
+        ({"balances": None}, "Unknown", "Unknown"),
+        ({"balances": None, "verdict": None}, None, "Unknown"),
     ],
 )
 def test_a_budgets_phase(changes: Any, phase: str | None, exhausted: str) -> None:
