@@ -5,6 +5,7 @@ the same conversation without paying or acting again, up to the place where the 
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ from agentfleet_worker.turns import (
     read_turn,
     without_thinking,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,9 @@ async def _tool_step(
     except InvalidInput as error:
         return _refused(str(error))
     except Exception as error:  # noqa: BLE001 -- users' code may raise anything; the model is told, and may go another way
+        # Whoever wrote the tool sees the place; whoever waits for the task sees the text in its step.
+        told = {"tool": tool.name, "task": context.task_id}
+        log.warning("a tool failed; the model was told", extra=told, exc_info=error)
         return _refused(f"{tool.name} failed: {type(error).__name__}: {error}"[:2_000])
     size = len(text.encode())
     if size > MAX_TOOL_RESULT_BYTES:

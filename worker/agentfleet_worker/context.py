@@ -233,6 +233,8 @@ def step_event(task_id: str, attempt: int, key: str, record: StepRecord) -> Even
         "name": record.name,
         "cost_nano_usd": record.cost,
     }
+    if record.failure:
+        data["error"] = record.failure
     return Event(task_id, attempt, "step", orjson.dumps(data))
 
 

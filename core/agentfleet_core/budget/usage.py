@@ -66,6 +66,22 @@ def read_usage(usage: Mapping[str, Any]) -> Report:
     )
 
 
+def in_words(usage: Mapping[str, Any] | None) -> str:
+    """The tokens that a price applies to: `412 in, 300 from cache, 96 out`; empty for what cannot be read."""
+    try:
+        total = read_usage(usage).total if usage else Usage(0, 0)
+    except CostUnknown:
+        return ""
+    counts = (
+        (total.input, "in"),
+        (total.cache_read, "from cache"),
+        (total.cache_write_5m, "into cache for 5 min"),
+        (total.cache_write_1h, "into cache for 1 h"),
+        (total.output, "out"),
+    )
+    return ", ".join(f"{tokens:,} {what}" for tokens, what in counts if tokens)
+
+
 def _rounds(usage: Mapping[str, Any]) -> tuple[Usage, ...]:
     """One round, or those listed in `iterations` (a server-side tool loop): each has a band of its own."""
     iterations = usage.get("iterations") or ()

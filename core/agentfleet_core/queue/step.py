@@ -39,6 +39,15 @@ class StepRecord:
     model: str = ""
     usage: Mapping[str, Any] | None = None
 
+    @property
+    def failure(self) -> str:
+        """What a tool that failed, or was called wrongly, told the model; empty for every other step."""
+        if self.kind is not StepKind.TOOL or not isinstance(self.result, Mapping):
+            return ""
+        if not self.result.get("is_error"):
+            return ""
+        return str(self.result.get("content", "")).removeprefix(f"{self.name} failed: ")
+
     def encode(self) -> bytes:
         """JSON. Raises `InvalidInput` when the result is nothing that JSON can say."""
         record: dict[str, Any] = {

@@ -103,8 +103,10 @@ async def test_the_model_is_told_what_went_wrong_with_a_tool(
     turns = [{"tool": tool, "input": arguments}, {"text": "I could not look."}]
     record = await agent(fleet, script(turns=turns), tools=(tool,))
     assert output(record)["text"].startswith("I could not look.")
-    result = (await fleet.steps(record.envelope.id))["tool-1-1"].result
-    assert result == {"content": says, "is_error": True}
+    step = (await fleet.steps(record.envelope.id))["tool-1-1"]
+    assert step.result == {"content": says, "is_error": True}
+    # Whoever waits for the task is told as well.
+    assert step.failure == says.removeprefix(f"{tool} failed: ")
 
 
 SCHEMA = {"type": "object", "required": ["refund"], "properties": {"refund": {"type": "boolean"}}}
