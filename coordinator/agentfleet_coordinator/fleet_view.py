@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentfleet_coordinator import views
-from agentfleet_coordinator.views import Json, instant
 from agentfleet_core.budget.limits import Balance
+from agentfleet_core.budget.standing import resets_at, standing
 from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
 from agentfleet_core.fleet.pauses import Pauses
 from agentfleet_core.queue.envelope import PoolCounters
+from agentfleet_core.queue.task_view import Json, instant, money
 
 EVENTS = 50
 
@@ -57,7 +58,7 @@ def _pool(seen: Seen, name: str) -> Json:
         "workers": known.get("ready", 0),
         "min_replicas": compiled.spec.scaling.min_replicas,
         "max_replicas": compiled.spec.scaling.max_replicas,
-        **views.money("spend_per_hour", known.get("spend_per_hour_nano_usd", 0)),
+        **money("spend_per_hour", known.get("spend_per_hour_nano_usd", 0)),
         "plan": plan,
     }
 
@@ -69,16 +70,21 @@ def _tenant(seen: Seen, name: str, tenant: CompiledTenant) -> Json:
         if (blocked := counters.blocked_tenants.get(name, 0))
     }
     balances = seen.balances[name]
-    spent = any(balance.spent >= balance.limit.amount for balance in balances)
+    pause = seen.pauses.find(tenant=name)
+    stands = standing(tenant.spec, balances, waiting=sum(waiting.values()), pause=pause)
     return {
         "tenant": name,
         "budget": tenant.budget,
-        "phase": "Exhausted" if waiting or spent else "Normal",
-        "paused": seen.pauses.of(tenant=name),
+        "phase": stands.phase.value,
+        "reason": stands.reason.value,
+        "sentence": stands.sentence,
+        "paused": None if pause is None else str(pause.target),
+        "tightest": None if stands.limit is None else stands.limit.limit.name,
         "limits": [
             views.balance(balance)
             | {
                 "period": limit.period.value,
+                "resets": resets_at(limit, balance.limit),
                 "time_zone": limit.time_zone,
                 "task_type": limit.task_type,
                 "tier": limit.tier,

@@ -1,13 +1,28 @@
 """The API's shapes for its OpenAPI document. Requests are read by hand; these say what is accepted."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from agentfleet_coordinator.requests import (
+    KEY_PATTERN,
+    LABEL_KEY,
+    LABEL_VALUE,
+    MAX_BATCH,
+    MAX_EXPIRES_SECONDS,
+    MAX_KEY_CHARS,
+    MAX_LABELS,
+    MAX_PRIORITY,
+    NAME,
+)
 
 State = Literal[
     "queued", "running", "waiting", "parked", "succeeded", "partial", "failed", "dead", "cancelled"
 ]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+LabelKey = Annotated[str, Field(pattern=f"^{LABEL_KEY}$")]
+LabelValue = Annotated[str, Field(pattern=f"^{LABEL_VALUE}$")]
 TASK_ID = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 EXAMPLE_INPUT: dict[str, Any] = {"order": "A-1001", "message": "It arrived broken."}
 
@@ -51,23 +66,23 @@ class TaskIn(Shape):
         },
     )
 
-    type: str = Field(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    type: Name
     """The TaskType's name."""
     input: dict[str, Any] = Field(default_factory=dict)
     """Fits the TaskType's inputSchema."""
-    pool: str | None = None
+    pool: Name | None = None
     """One of the TaskType's pools; its own when left out."""
-    tier: str | None = None
+    tier: Name | None = None
     """Moved into the TaskType's bounds when outside."""
-    priority: int | None = Field(None, ge=0, le=100)
-    labels: dict[str, str] | None = Field(None, max_length=16)
+    priority: int | None = Field(None, ge=0, le=MAX_PRIORITY)
+    labels: dict[LabelKey, LabelValue] | None = Field(None, max_length=MAX_LABELS)
     mode: Literal["defer", "reject"] | None = None
     """When the budget is spent: wait for it (defer, the default), or answer 402 (reject)."""
-    expires_after_seconds: int | None = Field(None, ge=1, le=2_592_000)
+    expires_after_seconds: int | None = Field(None, ge=1, le=MAX_EXPIRES_SECONDS)
 
 
 class BatchItemIn(TaskIn):
-    idempotency_key: str | None = Field(None, pattern="^[!-~]{1,255}$")
+    idempotency_key: str | None = Field(None, pattern=f"^{KEY_PATTERN}$")
 
 
 class BatchIn(Shape):
@@ -84,7 +99,7 @@ class BatchIn(Shape):
         },
     )
 
-    tasks: list[BatchItemIn] = Field(min_length=1, max_length=1_000)
+    tasks: list[BatchItemIn] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 TASK: dict[str, Any] = {
@@ -152,6 +167,8 @@ class Step(Shape):
     tier: str | None
     model: str | None
     usage: dict[str, Any] | None
+    error: str | None
+    """What a tool that failed told the model."""
     cost_usd: str
     cost_nano_usd: int
     started_at: datetime | None
@@ -196,7 +213,7 @@ class PoolWhy(Shape):
 class Target(Shape):
     model_config = ConfigDict(json_schema_extra={"examples": [{"target": "pool/interactive"}]})
 
-    target: str = Field(min_length=1, max_length=255)
+    target: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
     """`fleet`, `pool/NAME`, `tenant/NAME` or `task-type/NAME`."""
 
 

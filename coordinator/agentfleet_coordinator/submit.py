@@ -13,7 +13,6 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from agentfleet_coordinator import views
 from agentfleet_coordinator.admission import admit, choose_offer, choose_pool
 from agentfleet_coordinator.budgets import budget_refusal
 from agentfleet_coordinator.catalog import Catalog, Offer
@@ -25,6 +24,7 @@ from agentfleet_core.errors import AgentfleetError, BudgetExhausted, Conflict, O
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.queue.envelope import Envelope, TaskRecord
 from agentfleet_core.queue.ids import new_task_id
+from agentfleet_core.queue.task_view import Json, task_json
 from agentfleet_core.telemetry import metrics
 
 OTHER = "other"
@@ -131,7 +131,7 @@ def _learn(services: Services, admitted: Admitted) -> None:
     _count(envelope.pool, envelope.type, "accepted" if admitted.fresh else "repeated")
 
 
-Told = tuple[int, views.Json] | AgentfleetError
+Told = tuple[int, Json] | AgentfleetError
 """A status and the task, or what to say instead."""
 
 
@@ -144,10 +144,10 @@ async def answers(services: Services, admitted: Sequence[Admitted]) -> list[Told
 
 def _told(admitted: Admitted, record: TaskRecord | None) -> Told:
     if admitted.fresh:
-        return 201, views.new_task(admitted.envelope, admitted.admitted_ms)
+        return 201, task_json(TaskRecord(admitted.envelope, admitted.admitted_ms))
     if record is None:
         return Conflict("the task of this idempotency key is no longer kept; use a new key")
-    return 200, views.task(record)
+    return 200, task_json(record)
 
 
 _children: dict[tuple[str, str, str], Counter] = {}

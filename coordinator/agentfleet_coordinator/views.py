@@ -1,59 +1,15 @@
-"""PURE. What the API shows: records, events and counters as JSON. Times are ISO 8601 UTC, money is exact."""
+"""PURE. What the API shows beside a task (`queue/task_view.py`): results, events and counters as JSON."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 
 from agentfleet_core.budget.limits import Balance
-from agentfleet_core.budget.money import decimal_usd
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.queue.depth import claimable, held_back, running
-from agentfleet_core.queue.envelope import Envelope, Event, PoolCounters, TaskRecord
+from agentfleet_core.queue.envelope import Event, PoolCounters, TaskRecord
 from agentfleet_core.queue.step import StepRecord, decode_step
-
-Json = dict[str, Any]
-
-
-def new_task(envelope: Envelope, admitted_ms: int) -> Json:
-    """A task that has just been admitted, as `task` would show it."""
-    return {
-        "id": envelope.id,
-        "type": envelope.type,
-        "tenant": envelope.tenant,
-        "pool": envelope.pool,
-        "tier": envelope.tier,
-        "state": "queued",
-        "reason": "",
-        "attempt": 0,
-        "failures": 0,
-        "priority": envelope.priority,
-        "labels": envelope.labels,
-        "submitted_at": instant(admitted_ms),
-        "started_at": None,
-        "ended_at": None,
-        "not_before": None,
-        "cost_usd": "0",
-        "cost_nano_usd": 0,
-        "limitations": [],
-        "error": None,
-    }
-
-
-def task(record: TaskRecord) -> Json:
-    return new_task(record.envelope, record.admitted_ms) | {
-        "state": record.state.value,
-        "reason": record.reason,
-        "attempt": record.attempt,
-        "failures": record.failures,
-        "started_at": instant(record.started_ms),
-        "ended_at": instant(record.ended_ms),
-        "not_before": None if record.state.ended else instant(record.not_before_ms),
-        "limitations": list(record.limitations),
-        "error": content(record.error),
-        **money("cost", record.cost),
-    }
+from agentfleet_core.queue.task_view import Json, content, instant, money
 
 
 def result(record: TaskRecord, journal: Mapping[str, bytes]) -> Json:
@@ -110,17 +66,6 @@ def balance(found: Balance) -> Json:
     }
 
 
-def money(name: str, nano: int) -> Json:
-    return {f"{name}_usd": decimal_usd(nano), f"{name}_nano_usd": nano}
-
-
-def instant(milliseconds: int) -> str | None:
-    """None for 0, which stands for never."""
-    if not milliseconds:
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-
-
 def steps(journal: Mapping[str, bytes]) -> list[StepRecord]:
     """In the order in which they began."""
     found = []
@@ -140,17 +85,8 @@ def _step(step: StepRecord) -> Json:
         "tier": step.tier or None,
         "model": step.model or None,
         "usage": step.usage,
+        "error": step.failure or None,
         **money("cost", step.cost),
         "started_at": instant(step.started_ms),
         "ended_at": instant(step.ended_ms),
     }
-
-
-def content(kept: bytes) -> Any:
-    """What was kept as JSON; None for nothing."""
-    if not kept:
-        return None
-    try:
-        return orjson.loads(kept)
-    except orjson.JSONDecodeError:
-        return kept.decode(errors="replace")

@@ -5,18 +5,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentfleet_coordinator import views
-from agentfleet_core.budget.money import usd
+from agentfleet_core.budget.money import fixed_usd
+from agentfleet_core.budget.usage import in_words
 from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
 from agentfleet_core.queue.step import StepRecord
+from agentfleet_core.queue.task_view import Json, content, instant, task_json
 from agentfleet_core.routing.reasons import RouteReason
 
 WIDTH = 80
 LABEL = 10
 STEPS = 20
-"""Steps whose costs are listed."""
+"""Steps that are listed: those that cost something, and tools that failed."""
 
 
-def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str | None) -> views.Json:
+def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str | None) -> Json:
     """`paused` names what is paused that concerns the task."""
     envelope = record.envelope
     steps = views.steps(journal)
@@ -26,7 +28,7 @@ def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str |
             ("paused", f"{paused} is paused; nothing starts and no paid call is made until it is resumed")
         )
     if record.state is TaskState.PARKED:
-        until = views.instant(record.not_before_ms)
+        until = instant(record.not_before_ms)
         facts.append(
             ("parked", f"until {until or 'its tenant may start again'}: {record.reason or 'no reason given'}")
         )
@@ -36,9 +38,12 @@ def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str |
     facts.append(("attempts", f"{attempts}; at most {envelope.max_attempts} may fail"))
     facts += [("error", _sentence(error)) for error in record.errors[-3:]]
     facts.append(
-        ("cost", f"{usd(record.cost)} in {len(steps)} journaled {'step' if len(steps) == 1 else 'steps'}")
+        (
+            "cost",
+            f"{_dollars(record.cost)} in {len(steps)} journaled {'step' if len(steps) == 1 else 'steps'}",
+        )
     )
-    facts += [("", _step_cost(step)) for step in steps if step.cost][:STEPS]
+    facts += [("", _step(step)) for step in steps if step.cost or step.failure][:STEPS]
     facts += [("lacks", limitation) for limitation in record.limitations]
     lines = [f"{envelope.id} is {record.state.value}"]
     for label, text in facts:
@@ -47,9 +52,9 @@ def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str |
             break_long_words=False,
         )  # fmt: skip
     return {
-        "task": views.task(record),
+        "task": task_json(record),
         "facts": [{"about": label, "text": text} for label, text in facts],
-        "errors": [views.content(error) for error in record.errors],
+        "errors": [content(error) for error in record.errors],
         "steps": len(steps),
         "paused": paused,
         "text": "\n".join(lines),
@@ -68,13 +73,21 @@ def _route(envelope: Envelope) -> str:
     return f"{envelope.tier}, {text} ({envelope.tier_reason})" if text else envelope.tier
 
 
-def _step_cost(step: StepRecord) -> str:
-    where = ", ".join(part for part in (step.kind.value, step.tier, step.model) if part)
-    return f"{usd(step.cost)} {step.name} ({where})"
+def _step(step: StepRecord) -> str:
+    """What it cost and the tokens that it was charged for, or how it failed."""
+    if step.failure:
+        return f"{step.name} ({step.kind.value}) failed: {step.failure}"
+    parts = (step.kind.value, step.tier, step.model, in_words(step.usage))
+    return f"{_dollars(step.cost)} {step.name} ({', '.join(part for part in parts if part)})"
+
+
+def _dollars(nano: int) -> str:
+    """As `agentfleet get` says it too."""
+    return f"${fixed_usd(nano, 6, grouped=True)}"
 
 
 def _sentence(error: bytes) -> str:
-    problem: Any = views.content(error)
+    problem: Any = content(error)
     if not isinstance(problem, dict):
         return str(problem)
     return f"{problem.get('title', 'Failed')}: {problem.get('detail', '')}".removesuffix(": ")

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import httpx
 
@@ -24,7 +24,7 @@ from agentfleet.client import (
     request_arguments,
     stream_arguments,
 )
-from agentfleet.models import Result, TaskEvent, TaskInfo, TaskRequest
+from agentfleet.models import Result, TaskEvent, TaskInfo, TaskOptions, TaskRequest
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unavailable
 
 
@@ -94,14 +94,10 @@ class AsyncClient:
         await self._http.aclose()
 
     async def submit(
-        self, type: str, input: Mapping[str, Any] | None = None, *, pool: str | None = None,
-        tier: str | None = None, priority: int | None = None, labels: Mapping[str, str] | None = None,
-        mode: str | None = None, expires_after_seconds: int | None = None, idempotency_key: str | None = None,
-    ) -> AsyncTask:  # fmt: skip
+        self, type: str, input: Mapping[str, Any] | None = None, **options: Unpack[TaskOptions]
+    ) -> AsyncTask:
         """Admit one task. The same idempotency key with the same body is the same task, for 20 hours."""
-        request = TaskRequest(
-            type, input or {}, pool, tier, priority, labels, mode, expires_after_seconds, idempotency_key
-        )
+        request = TaskRequest(type, input or {}, **options)
         return self._task(await self._ask(wire.submit(request)))
 
     async def submit_many(

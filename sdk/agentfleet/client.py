@@ -10,12 +10,12 @@ import random
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from agentfleet import flows, wire
-from agentfleet.models import Result, TaskEvent, TaskInfo, TaskRequest
+from agentfleet.models import Result, TaskEvent, TaskInfo, TaskOptions, TaskRequest
 from agentfleet.running import running_fleet
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unauthorized, Unavailable
 
@@ -142,14 +142,10 @@ class Client:
         self._http.close()
 
     def submit(
-        self, type: str, input: Mapping[str, Any] | None = None, *, pool: str | None = None,
-        tier: str | None = None, priority: int | None = None, labels: Mapping[str, str] | None = None,
-        mode: str | None = None, expires_after_seconds: int | None = None, idempotency_key: str | None = None,
-    ) -> Task:  # fmt: skip
+        self, type: str, input: Mapping[str, Any] | None = None, **options: Unpack[TaskOptions]
+    ) -> Task:
         """Admit one task. The same idempotency key with the same body is the same task, for 20 hours."""
-        request = TaskRequest(
-            type, input or {}, pool, tier, priority, labels, mode, expires_after_seconds, idempotency_key
-        )
+        request = TaskRequest(type, input or {}, **options)
         return self._task(self._ask(wire.submit(request)))
 
     def submit_many(

@@ -4,10 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 ENDED = frozenset({"succeeded", "partial", "failed", "dead", "cancelled"})
 """States that a task never leaves."""
+
+
+class TaskOptions(TypedDict, total=False):
+    """What `submit` takes beside type and input, in both clients; what is left out follows the TaskType."""
+
+    pool: str | None
+    tier: str | None
+    priority: int | None
+    labels: Mapping[str, str] | None
+    mode: str | None
+    expires_after_seconds: int | None
+    idempotency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,10 @@ class Step:
     model: str | None
     started_at: datetime | None
     ended_at: datetime | None
+    usage: Mapping[str, Any] | None = None
+    """Of a model's response: the tokens that it was charged for, as the provider counts them."""
+    error: str | None = None
+    """What a tool that failed told the model; None when it worked."""
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
@@ -100,6 +116,8 @@ class Step:
             model=data["model"],
             started_at=_time(data["started_at"]),
             ended_at=_time(data["ended_at"]),
+            usage=data.get("usage"),
+            error=data.get("error"),
         )
 
 

@@ -8,8 +8,27 @@ OVERLOADED = (
     b'{"title":"Provider error","detail":"The provider answered 529 (overloaded_error) four times in a row."}'
 )
 JOURNAL = {
-    "turn-1": StepRecord(StepKind.LLM, "turn-1", {}, 10, 20, 31_200_000, "fast", "claude-haiku-5-5").encode(),
-    "tool-1-1": StepRecord(StepKind.TOOL, "lookup_order", {}, 30, 40).encode(),
+    "turn-1": StepRecord(
+        StepKind.LLM,
+        "turn-1",
+        {},
+        10,
+        20,
+        31_200_000,
+        "fast",
+        "claude-haiku-5-5",
+        {"input_tokens": 412, "output_tokens": 96},
+    ).encode(),  # fmt: skip
+    "tool-1-1": StepRecord(
+        StepKind.TOOL,
+        "lookup_order",
+        {"content": "lookup_order failed: RuntimeError: the shop is away", "is_error": True},
+        30,
+        40,
+    ).encode(),  # fmt: skip
+    "tool-1-2": StepRecord(
+        StepKind.TOOL, "lookup_order", {"content": "{}", "is_error": False}, 30, 40
+    ).encode(),
 }
 TASK_ID = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 
@@ -44,8 +63,9 @@ def test_a_task_that_waits_for_its_tenants_budget() -> None:
   attempts  3, of which 1 failed; at most 3 may fail
   error     Provider error: The provider answered 529 (overloaded_error) four
             times in a row.
-  cost      $0.0312 in 2 journaled steps
-            $0.0312 turn-1 (llm, fast, claude-haiku-5-5)"""
+  cost      $0.031200 in 3 journaled steps
+            $0.031200 turn-1 (llm, fast, claude-haiku-5-5, 412 in, 96 out)
+            lookup_order (tool) failed: RuntimeError: the shop is away"""
     )
 
 

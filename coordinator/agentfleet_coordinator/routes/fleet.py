@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from agentfleet_coordinator import fleet_view, schemas, views
+from agentfleet_coordinator import fleet_view, schemas
 from agentfleet_coordinator.direct import direct, direct_router, reply
 from agentfleet_coordinator.routes.caller import admin_caller
 from agentfleet_coordinator.services import Services
@@ -14,6 +14,7 @@ from agentfleet_core.autoscaler.source import RedisCounters
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import NotFound
 from agentfleet_core.keyspace.connect import reaching_redis
+from agentfleet_core.queue.task_view import Json
 
 router = direct_router("fleet")
 
@@ -62,13 +63,13 @@ async def explain_pool(request: Request) -> Response:
     if plan is None:
         text = f"{pool} has no plan yet: the autoscaler has not looked at it; is the operator running?"
         return reply({"pool": pool, "paused": paused, "text": text})
-    found: views.Json = orjson.loads(plan)
+    found: Json = orjson.loads(plan)
     if paused:
         found["text"] += f"\n  paused: {paused}; no task starts until it is resumed"
     return reply(found | {"paused": paused})
 
 
-async def _plans(services: Services) -> dict[str, views.Json]:
+async def _plans(services: Services) -> dict[str, Json]:
     with reaching_redis():
         found: Any = await services.redis.hgetall(services.keys.plans)
     return {name.decode(): orjson.loads(plan) for name, plan in found.items()}

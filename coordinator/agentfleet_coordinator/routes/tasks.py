@@ -15,6 +15,7 @@ from agentfleet_coordinator.index import Filter
 from agentfleet_coordinator.intake import Admitted
 from agentfleet_coordinator.problems import kind_of, problem_json
 from agentfleet_coordinator.requests import (
+    KEY_PATTERN,
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
     parse_batch,
@@ -28,6 +29,8 @@ from agentfleet_coordinator.submit import Submission, answers, place, place_all,
 from agentfleet_coordinator.why import explain_task
 from agentfleet_core.errors import AgentfleetError, Conflict, InvalidRequest
 from agentfleet_core.queue.envelope import TaskState
+from agentfleet_core.queue.reasons import TaskReason
+from agentfleet_core.queue.task_view import Json, task_json
 
 MAX_LIMIT = 500
 MAX_WAIT_SECONDS = 60.0
@@ -41,7 +44,7 @@ KEY = header(
     "Idempotency-Key",
     "The same key with the same body is the same task for 20 hours; with another body it is a 409.",
     type="string",
-    pattern="^[!-~]{1,255}$",
+    pattern=f"^{KEY_PATTERN}$",
 )
 FILTERS = (
     query("state", "Only tasks in this state.", type="string", enum=[*TaskState]),
@@ -107,7 +110,7 @@ async def submit_batch(request: Request) -> Response:
     return reply({"items": await _answer_all(services, principal, parse_batch(payload))})
 
 
-async def _answer_all(services: Services, principal: Principal, payloads: list[Any]) -> list[views.Json]:
+async def _answer_all(services: Services, principal: Principal, payloads: list[Any]) -> list[Json]:
     """In parts: other requests get their turn between them, and Redis works on one while the next is read."""
     catalog = services.catalog
     parts = []
@@ -118,10 +121,8 @@ async def _answer_all(services: Services, principal: Principal, payloads: list[A
     return [item for part in await asyncio.gather(*parts) for item in part]
 
 
-async def _answer_part(
-    services: Services, catalog: Catalog, tenant: str, payloads: list[Any]
-) -> list[views.Json]:
-    items: list[views.Json] = [{}] * len(payloads)
+async def _answer_part(services: Services, catalog: Catalog, tenant: str, payloads: list[Any]) -> list[Json]:
+    items: list[Json] = [{}] * len(payloads)
     places: list[int] = []
     submissions: list[Submission] = []
     for index, payload in enumerate(payloads):
@@ -144,7 +145,7 @@ async def _answer_part(
     return items
 
 
-def _refused(error: AgentfleetError) -> views.Json:
+def _refused(error: AgentfleetError) -> Json:
     return {"status": kind_of(error).status, "problem": problem_json(error)}
 
 
@@ -166,14 +167,14 @@ async def list_tasks(request: Request) -> Response:
     limit = int(read_number("limit", given.get("limit"), 1, MAX_LIMIT, 50))
     tenant = _whose(principal, given.get("tenant"))
     page = await services.index.page(tenant, wanted, limit, given.get("cursor"))
-    return reply({"items": [views.task(record) for record in page.records], "next_cursor": page.next_cursor})
+    return reply({"items": [task_json(record) for record in page.records], "next_cursor": page.next_cursor})
 
 
 @direct(router, "GET", "/v1/tasks/{task_id}", problems=(404,), answers={200: (schemas.Task, "The task.")})
 async def get_task(request: Request) -> Response:
     """Read a task."""
     services, principal = caller(request)
-    return reply(views.task(await services.queues.read(request.path_params["task_id"], principal)))
+    return reply(task_json(await services.queues.read(request.path_params["task_id"], principal)))
 
 
 @direct(
@@ -211,11 +212,11 @@ async def cancel_task(request: Request) -> Response:
     services, principal = caller(request)
     task_id = request.path_params["task_id"]
     await services.queues.read(task_id, principal)
-    await services.queues.of(task_id).cancel(task_id, "CancelledByRequest")
+    await services.queues.of(task_id).cancel(task_id, TaskReason.CANCELLED_BY_REQUEST)
     record = await services.queues.read(task_id, principal)
     if record.state is not TaskState.CANCELLED:
         raise Conflict(f"task {task_id} has ended {record.state.value}; it can no longer be cancelled")
-    return reply(views.task(record))
+    return reply(task_json(record))
 
 
 @direct(
