@@ -4,8 +4,7 @@ Only what no open hold could free counts as spent. The worker's reserve decides 
 spares a client the wait, so it refuses nothing that a reserve would still admit.
 """
 
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from agentfleet_coordinator.catalog import Catalog, Offer
 from agentfleet_core.budget.bounds import worst_cost
@@ -13,6 +12,7 @@ from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Balance
 from agentfleet_core.budget.money import usd
 from agentfleet_core.budget.prices import rates_of
+from agentfleet_core.budget.standing import refusing, resets_at
 from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.errors import AgentfleetError, BudgetExhausted
 from agentfleet_core.fleet.config import CompiledTenant
@@ -26,10 +26,8 @@ async def budget_refusal(
     tenant = catalog.config.tenants[envelope.tenant]
     windows = limit_windows(tenant.spec, task_type=envelope.type, tier=envelope.tier, now=now)
     need = first_call_cost(catalog, offer, envelope, now)
-    for balance in await ledger.balances(envelope.tenant, windows):
-        if balance.limit.amount - balance.spent < need:
-            return exhausted(tenant, balance, need)
-    return None
+    found = refusing(await ledger.balances(envelope.tenant, windows), need)
+    return None if found is None else exhausted(tenant, found, need)
 
 
 def first_call_cost(catalog: Catalog, offer: Offer, envelope: Envelope, now: datetime) -> int:
@@ -53,18 +51,13 @@ def exhausted(tenant: CompiledTenant, balance: Balance, need: int) -> BudgetExha
     zone = "" if spec.time_zone == "UTC" else f" ({spec.time_zone})"
     left = max(0, limit.amount - balance.spent)
     also = f", and one call may cost {usd(need)}" if left and need > left else ""
+    resets = resets_at(spec, limit)
+    when = "It never resets." if resets == "never" else f"It resets at {resets}."
     return BudgetExhausted(
         f"Tenant {tenant.spec.tenant} has spent {usd(balance.spent)} of {usd(limit.amount)} for "
-        f"{spec.period}{zone}{also}. {_resets(limit.end_ms, spec.time_zone)} "
+        f"{spec.period}{zone}{also}. {when} "
         f"Raise limits[{index}].amount of TenantBudget {tenant.budget}, or submit with mode=defer.",
         tenant=tenant.spec.tenant,
         limit=limit.name,
         resets_at_ms=limit.end_ms or None,
     )
-
-
-def _resets(end_ms: int, time_zone: str) -> str:
-    if not end_ms:
-        return "It never resets."
-    at = datetime.fromtimestamp(end_ms / 1000, UTC).astimezone(ZoneInfo(time_zone))
-    return f"It resets at {at.isoformat(timespec='seconds')}."

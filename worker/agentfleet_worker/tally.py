@@ -27,7 +27,8 @@ class Tally:
 
     def claimed(self, claim: Claim) -> None:
         if claim.attempt == 1:
-            self._start_seconds.observe((claim.now_ms - claim.admitted_ms) / 1000)
+            due_ms = max(claim.admitted_ms, claim.envelope.not_before_ms)
+            self._start_seconds.observe(max(0, claim.now_ms - due_ms) / 1000)
 
     def settling(
         self, attempt: Attempt, ending: Ending, seconds: float, outcome: "Awaitable[SettleOutcome]"
@@ -40,8 +41,7 @@ class Tally:
         if ending.kind is SettleKind.END:
             self._count_end(task_type, ending.state)
             return
-        reason = ending.reason.partition(":")[0]
-        metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, reason).inc()
+        metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, ending.reason or "").inc()
         if ending.kind is SettleKind.RETRY and isinstance(outcome, asyncio.Future):
             outcome.add_done_callback(lambda settled: self._if_dead(task_type, settled))
 

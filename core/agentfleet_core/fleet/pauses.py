@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Self
 
+from agentfleet_core.api.conditions import Reason
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.fleet.config import FleetConfig
 
@@ -67,6 +68,10 @@ class Pause:
     by_hand: bool
 
     @property
+    def reason(self) -> Reason:
+        return Reason.PAUSED_BY_SWITCH if self.by_hand else Reason.PAUSED_BY_SPEC
+
+    @property
     def sentence(self) -> str:
         return f"{self.target} is paused by hand" if self.by_hand else "spec.paused is true"
 
@@ -81,7 +86,7 @@ class Pauses:
     def find(
         self, *, pool: str | None = None, tenant: str | None = None, task_type: str | None = None
     ) -> Pause | None:
-        """The widest pause that stops any of these, or None when a paid call may start. By hand goes first."""
+        """The widest pause that stops any of these, or None when a paid call may start."""
         if str(FLEET) in self.switches:
             return Pause(FLEET, by_hand=True)
         for kind, name in (
@@ -89,10 +94,10 @@ class Pauses:
         ):  # fmt: skip
             if name is None:
                 continue
-            if f"{kind}/{name}" in self.switches:
-                return Pause(Target(kind, name), by_hand=True)
             if self._by_spec(kind, name):
                 return Pause(Target(kind, name), by_hand=False)
+            if f"{kind}/{name}" in self.switches:
+                return Pause(Target(kind, name), by_hand=True)
         return None
 
     def of(

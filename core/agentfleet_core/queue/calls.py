@@ -70,7 +70,7 @@ class PoolCalls:
         paused_types: Sequence[str],
     ) -> Call:
         types = [f"y:{name}" for name in paused_types]
-        args = (len(revisions), *revisions, *paused_tenants, *types)
+        args: list[Arg] = [len(revisions), *revisions, *paused_tenants, *types]
         return self.call("claim", worker, slots, lease_ms, number, *args)
 
     def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event]) -> Call:

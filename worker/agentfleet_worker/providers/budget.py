@@ -13,6 +13,7 @@ from agentfleet_core.api.v1alpha1 import TenantBudgetSpec
 from agentfleet_core.budget.limits import Hold, LimitWindow, Refused, Reserved
 from agentfleet_core.budget.money import usd
 from agentfleet_core.budget.room import Room, Wish
+from agentfleet_core.budget.standing import spent_words
 from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.ports import Ledger
@@ -168,7 +169,7 @@ def _exhausted(spec: TenantBudgetSpec, refused: Refused) -> Ending:
     counts_all = limit is not None and limit.task_type is None and limit.tier is None
     detail = (
         f"a call that may cost {usd(refused.needed)} does not fit {spec.tenant}'s limit {refused.limit}: "
-        f"{usd(refused.spent)} of {usd(refused.amount)} are spent"
+        + spent_words(refused.limit, refused.spent, refused.amount)
     )
     # 0, of a Total limit that never resets: until the tenant is unblocked.
     until = refused.resets_at_ms
