@@ -79,7 +79,10 @@ def tenant(name: str, spent: int, held: int, amount: int, **changes: Any) -> dic
         "remaining_nano_usd": amount - spent - held,
         "resets_at": "2026-11-25T00:00:00.000+00:00",
     }
-    shown = {"tenant": name, "budget": name, "phase": "Normal", "paused": None, "waiting_for_budget": {}}
+    shown = {
+        "tenant": name, "budget": name, "phase": "Normal", "sentence": "every limit has room",
+        "paused": None, "tightest": "day", "waiting_for_budget": {},
+    }  # fmt: skip
     return {**shown, "limits": [limit]} | changes
 
 
@@ -112,7 +115,13 @@ BUSY: dict[str, Any] = {
     "tenants": [
         tenant("acme", 182_000_000, 31_000_000, 5_000_000_000),
         tenant(
-            "globex", 48_000_000, 0, 50_000_000, phase="Exhausted", waiting_for_budget={"interactive": 23}
+            "globex",
+            48_000_000,
+            0,
+            50_000_000,
+            phase="Exhausted",
+            waiting_for_budget={"interactive": 23},
+            sentence="23 tasks wait until 00:00 UTC",
         ),
     ],
     "switches": [],
@@ -132,7 +141,7 @@ EMPTY: dict[str, Any] = BUSY | {
 }
 PAUSED: dict[str, Any] = BUSY | {
     "pools": [pool("interactive", paused="fleet")],
-    "tenants": [tenant("acme", 182_000_000, 0, 5_000_000_000, paused="fleet")],
+    "tenants": [tenant("acme", 182_000_000, 0, 5_000_000_000, phase="Paused", paused="fleet")],
     "switches": [{"target": "fleet", "by": "admin", "at": clock(30)}],
 }
 

@@ -11,7 +11,7 @@ from agentfleet.running import RunningFleet
 from agentfleet_cli.main import app
 from agentfleet_cli.submissions import read_lines
 from agentfleet_cli.verbs import demo as demo_verb
-from agentfleet_cli.views.words import dollars, duration, plain_dollars, reset_time, shortened, stopwatch
+from agentfleet_cli.views.words import dollars, duration, plain_dollars, shortened, stopwatch
 from agentfleet_core.errors import InvalidRequest
 
 NOWHERE = {"AGENTFLEET_URL": "http://127.0.0.1:1", "AGENTFLEET_API_KEY": "key", "AGENTFLEET_ADMIN_KEY": "key"}
@@ -136,8 +136,6 @@ def test_a_file_whose_writer_has_gone_counts_for_nothing(tmp_path: Path) -> None
         (duration(400_000), "5d"),
         (stopwatch(31), "00:31"),
         (stopwatch(3_723), "1:02:03"),
-        (reset_time("2026-11-25T00:00:00+01:00", "Europe/Berlin"), "00:00 Europe/Berlin"),
-        (reset_time(None, "UTC"), "never"),
         (shortened("interactive", 5), "inte…"),
     ],
 )

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agentfleet_worker.providers.sse import StreamError, StreamReader, as_stream
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agentfleet_worker.providers.sse import StreamError, StreamReader, as_stream
 
 MESSAGE: dict[str, Any] = {
     "id": "msg_1",
@@ -31,11 +32,22 @@ def event(kind: str, **fields: Any) -> bytes:
 
 
 def stream() -> Iterator[bytes]:
-    yield event("message_start", message={**MESSAGE, "content": [], "stop_reason": None,
-                                          "usage": {"input_tokens": 12, "output_tokens": 1}})
+    yield event(
+        "message_start",
+        message={
+            **MESSAGE,
+            "content": [],
+            "stop_reason": None,
+            "usage": {"input_tokens": 12, "output_tokens": 1},
+        },
+    )
     yield event("ping")
-    yield event("content_block_start", index=0, content_block={"type": "thinking", "thinking": "", "signature": ""})
-    yield event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "Which order?\n"})
+    yield event(
+        "content_block_start", index=0, content_block={"type": "thinking", "thinking": "", "signature": ""}
+    )
+    yield event(
+        "content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "Which order?\n"}
+    )
     yield event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "A-1."})
     yield event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "c2ln"})
     yield event("content_block_stop", index=0)
@@ -44,14 +56,21 @@ def stream() -> Iterator[bytes]:
     yield event("content_block_delta", index=1, delta={"type": "text_delta", "text": "– «A-1»."})
     yield event("content_block_stop", index=1)
     yield event("content_block_start", index=2, content_block={**MESSAGE["content"][2], "input": {}})
-    yield event("content_block_delta", index=2, delta={"type": "input_json_delta", "partial_json": '{"order": "A'})
-    yield event("content_block_delta", index=2, delta={"type": "input_json_delta", "partial_json": '-1", "depth": 2}'})
+    yield event(
+        "content_block_delta", index=2, delta={"type": "input_json_delta", "partial_json": '{"order": "A'}
+    )
+    yield event(
+        "content_block_delta", index=2, delta={"type": "input_json_delta", "partial_json": '-1", "depth": 2}'}
+    )
     yield event("content_block_stop", index=2)
     yield event("content_block_start", index=3, content_block=MESSAGE["content"][3])
     yield event("content_block_stop", index=3)
     yield event("an_event_of_next_year", news=True)
-    yield event("message_delta", delta={"stop_reason": "tool_use", "stop_sequence": None},
-                usage={"output_tokens": 34, "cache_read_input_tokens": 5})
+    yield event(
+        "message_delta",
+        delta={"stop_reason": "tool_use", "stop_sequence": None},
+        usage={"output_tokens": 34, "cache_read_input_tokens": 5},
+    )
     yield event("message_stop")
 
 

@@ -41,7 +41,7 @@ def _summary(look: Json) -> list[str]:
     """A line per pool, and one with what each tenant has spent."""
     spent = []
     for tenant in look["tenants"]:
-        limit = tightest(tenant["limits"])
+        limit = tightest(tenant)
         spent.append(f"{tenant['tenant']} {dollars(limit['spent_nano_usd']) if limit else '-'}")
     return [*(_pool(pool) for pool in look["pools"]), f"spent: {', '.join(spent)}"]
 

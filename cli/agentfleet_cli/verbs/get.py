@@ -13,7 +13,7 @@ from agentfleet_cli.labels import read_labels
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, say_lines, table, verb
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
-from agentfleet_cli.views.words import dollars, plain_dollars, reset_time
+from agentfleet_cli.views.words import dollars, plain_dollars
 from agentfleet_core.errors import InvalidRequest
 
 THINGS = ("tasks", "pools", "budgets", "tiers")
@@ -116,6 +116,6 @@ def _budget_row(tenant: Mapping[str, Any], limit: Mapping[str, Any]) -> tuple[st
         dollars(limit["spent_nano_usd"]),
         dollars(limit["held_nano_usd"]),
         f"{plain_dollars(limit['amount_usd'])}/{limit['period'].lower()}",
-        reset_time(limit["resets_at"], limit["time_zone"]),
+        limit["resets"],
         phase(tenant),
     )

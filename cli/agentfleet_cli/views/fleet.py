@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from agentfleet_cli.output import table
-from agentfleet_cli.views.words import dollars, duration, plain_dollars, reset_time, shortened, stopwatch
+from agentfleet_cli.views.words import dollars, duration, plain_dollars, shortened, stopwatch
 from agentfleet_core.budget.money import fixed_usd
 
 Json = Mapping[str, Any]
@@ -97,7 +97,7 @@ def tenant_lines(tenants: Sequence[Json]) -> list[str]:
 
 
 def _tenant(tenant: Json) -> tuple[str, ...]:
-    limit = tightest(tenant["limits"])
+    limit = tightest(tenant)
     if limit is None:
         return (shortened(tenant["tenant"], NAME_WIDTH), "-", "-", "none", phase(tenant))
     return (
@@ -109,25 +109,17 @@ def _tenant(tenant: Json) -> tuple[str, ...]:
     )
 
 
-def tightest(limits: Sequence[Json]) -> Json | None:
-    """The limit with the smallest share of its amount left."""
-    return min(
-        limits, key=lambda limit: limit["remaining_nano_usd"] / max(1, limit["amount_nano_usd"]), default=None
-    )
+def tightest(tenant: Json) -> Json | None:
+    """The limit that matters, as the API names it; None without limits."""
+    return next((limit for limit in tenant["limits"] if limit["name"] == tenant["tightest"]), None)
 
 
 def phase(tenant: Json) -> str:
     """`Normal`, or what holds the tenant back and until when."""
-    if tenant["paused"]:
-        return f"Paused ({tenant['paused']})"
-    waiting = sum(tenant["waiting_for_budget"].values())
     word = str(tenant["phase"])
-    if not waiting:
-        return word
-    limit = tightest(tenant["limits"])
-    until = reset_time(limit["resets_at"], limit["time_zone"]) if limit else "never"
-    ends = f"wait until {until}" if until != "never" else "wait for a higher limit"
-    return f"{word}: {waiting} task{'s' if waiting != 1 else ''} {ends}"
+    if tenant["paused"]:
+        return f"{word} ({tenant['paused']})"
+    return word if word == "Normal" else f"{word}: {tenant['sentence']}"
 
 
 def event_lines(events: Sequence[Json], since: datetime | None) -> list[str]:

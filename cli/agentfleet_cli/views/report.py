@@ -144,7 +144,7 @@ def _cost_by(tasks: Iterable[TaskInfo], key: Callable[[TaskInfo], str]) -> dict[
 def _budget_lines(sitting: Sitting) -> list[str]:
     rows: list[tuple[str, ...]] = []
     for tenant in sitting.fleet["tenants"]:
-        limit = tightest(tenant["limits"])
+        limit = tightest(tenant)
         if limit is None:
             continue
         rows.append(

@@ -1,7 +1,6 @@
 """PURE. Small things said the same way everywhere: money, durations, clock times."""
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
+import textwrap
 
 from agentfleet_core.budget.money import NANO_PER_USD, fixed_usd
 
@@ -41,11 +40,11 @@ def stopwatch(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def reset_time(text: str | None, zone: str) -> str:
-    """When a limit resets, on the limit's own clock: `00:00 UTC`; `never` for a Total."""
-    if text is None:
-        return "never"
-    return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%H:%M} {zone}"
+def wrapped(start: str, text: str, width: int = 80) -> list[str]:
+    """`start` and the text behind it; what has no room goes on under the text."""
+    return textwrap.wrap(
+        text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+    )
 
 
 def shortened(text: str, width: int) -> str:
