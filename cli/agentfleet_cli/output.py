@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -42,6 +43,9 @@ EXIT_CODES_HELP = (
     " request must change; 4 key missing or wrong; 5 fleet out of reach; 6 not now (busy, budget"
     " spent); 7 not ended in time; 130 interrupted."
 )
+
+UNDER = " " * 4
+"""Where a table's last column goes on."""
 
 
 class Format(StrEnum):
@@ -109,23 +113,48 @@ def say_json(value: Any) -> None:
 
 def say_lines(lines: Iterable[str]) -> None:
     """Cut at the terminal's width; whole where a program reads them."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = terminal_width()
     for line in lines:
         print(line[:width])
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    width: int | None = None,
 ) -> list[str]:
-    """Aligned columns; those in `right` to the right, the last one open-ended."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (header, *rows)
-    ]
+    """Aligned columns; those in `right` to the right, the last one open-ended: in a row that would be wider
+    than `width` it stands underneath.
+    """
+    sizes = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines: list[str] = []
+    for row in (header, *rows):
+        cells = [
+            cell.rjust(size) if column in right else cell.ljust(size)
+            for column, (cell, size) in enumerate(zip(row, sizes, strict=True))
+        ]
+        line = "  ".join(cells).rstrip()
+        if width is None or len(line) <= width:
+            lines.append(line)
+            continue
+        lines.append("  ".join(cells[:-1]).rstrip())
+        if row[-1] != "-":
+            lines += textwrap.wrap(row[-1], width, initial_indent=UNDER, subsequent_indent=UNDER)
+    return lines
+
+
+def wrapped(start: str, text: str, width: int = 80) -> list[str]:
+    """`start` and the text behind it; what has no room goes on under the text."""
+    return textwrap.wrap(
+        text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+    )
+
+
+def terminal_width() -> int | None:
+    """None where a program reads."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from agentfleet.models import Result, Step, TaskEvent, TaskInfo
 from agentfleet_cli.demo.plain import PlainStory
 from agentfleet_cli.views.fleet import Frame, screen
-from agentfleet_cli.views.progress import delay_line, progress_line
+from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.report import Sitting, report_json, report_lines
 from agentfleet_cli.views.tasks import task_lines, task_table
 
@@ -227,6 +227,22 @@ def test_the_report_for_programs(check: Check) -> None:
     check("report_json", json.dumps(report_json(SITTING), indent=1, sort_keys=True).splitlines())
 
 
+USAGE = {"input_tokens": 412, "output_tokens": 96, "cache_read_input_tokens": 1_200}
+
+
+def test_at_80_columns_a_task_list_keeps_whole_ids_and_reasons(check: Check) -> None:
+    waiting = task(
+        1,
+        id="interactive.01kavqz8s3h6x2m4n7p9q1r5t8",
+        type="complaint-report-in-full",
+        state="parked",
+        reason="BudgetExhausted: a call that may cost $0.017 does not fit; $0.012 is left for day",
+    )
+    lines = task_table([waiting, task(2)], START + timedelta(minutes=3), 80)
+    check("task_list_narrow", lines)
+    assert max(len(line) for line in lines) <= 80
+
+
 def test_one_task_in_full(check: Check) -> None:
     ended = task(
         3,
@@ -237,8 +253,9 @@ def test_one_task_in_full(check: Check) -> None:
         reason="TaskTimeout",
     )
     steps = (
-        Step("turn-1", "llm", {}, Decimal("0.000372"), "capable", "claude-sonnet-5-5", START, START),
+        Step("turn-1", "llm", {}, Decimal("0.000372"), "capable", "claude-sonnet-5-5", START, START, USAGE),
         Step("lookup_order", "tool", {}, Decimal(0), None, None, START, START),
+        Step("refund", "tool", {}, Decimal(0), None, None, START, START, error="KeyError: 'A-1001'"),
     )
     result = Result(
         ended.id, "partial", {"reply": "…"}, None, ended.limitations, ended.cost, 2_100_000, steps
@@ -257,9 +274,14 @@ def test_whoever_waits_for_a_task_sees_what_happens(check: Check) -> None:
         TaskEvent("3", "step", 1, {"kind": "llm", "name": "turn-1", "cost_nano_usd": 372_000}),
         TaskEvent("4", "step", 1, {"kind": "tool", "name": "lookup_order", "cost_nano_usd": 0}),
         TaskEvent("5", "delta", 1, {"text": "I am"}),
+        TaskEvent("7", "step", 1, {"kind": "tool", "name": "refund", "error": "KeyError: 'A-1001'"}),
         TaskEvent("6", "reset", 2, {}),
     ]
     parked = task(
         5, state="parked", reason="BudgetExhausted: no room", not_before=START + timedelta(hours=10)
     )
-    check("progress", [*filter(None, map(progress_line, events)), delay_line(parked), delay_line(task(6))])
+    hint = long_wait_line(parked, START)
+    assert hint is not None
+    assert long_wait_line(parked, START + timedelta(hours=10, seconds=-30)) is None
+    lines = [*filter(None, map(progress_line, events)), delay_line(parked), hint, delay_line(task(6))]
+    check("progress", lines)

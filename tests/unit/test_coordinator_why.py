@@ -7,29 +7,14 @@ from agentfleet_core.queue.step import StepKind, StepRecord
 OVERLOADED = (
     b'{"title":"Provider error","detail":"The provider answered 529 (overloaded_error) four times in a row."}'
 )
-JOURNAL = {
-    "turn-1": StepRecord(
-        StepKind.LLM,
-        "turn-1",
-        {},
-        10,
-        20,
-        31_200_000,
-        "fast",
-        "claude-haiku-5-5",
-        {"input_tokens": 412, "output_tokens": 96},
-    ).encode(),  # fmt: skip
-    "tool-1-1": StepRecord(
-        StepKind.TOOL,
-        "lookup_order",
-        {"content": "lookup_order failed: RuntimeError: the shop is away", "is_error": True},
-        30,
-        40,
-    ).encode(),  # fmt: skip
-    "tool-1-2": StepRecord(
-        StepKind.TOOL, "lookup_order", {"content": "{}", "is_error": False}, 30, 40
-    ).encode(),
+USAGE = {"input_tokens": 412, "output_tokens": 96}
+SHOP_AWAY = {"content": "lookup_order failed: RuntimeError: the shop is away", "is_error": True}
+STEPS = {
+    "turn-1": StepRecord(StepKind.LLM, "turn-1", {}, 10, 20, 31_200_000, "fast", "claude-haiku-5-5", USAGE),
+    "tool-1-1": StepRecord(StepKind.TOOL, "lookup_order", SHOP_AWAY, 30, 40),
+    "tool-1-2": StepRecord(StepKind.TOOL, "lookup_order", {"content": "{}", "is_error": False}, 30, 40),
 }
+JOURNAL = {key: step.encode() for key, step in STEPS.items()}
 TASK_ID = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 
 

@@ -199,8 +199,9 @@ async def _tool_step(
         text = result if isinstance(result, str) else encode_json(result).decode()
     except InvalidInput as error:
         return _refused(str(error))
-    except Exception as error:  # noqa: BLE001 -- users' code may raise anything; the model is told, and may go another way
-        # Whoever wrote the tool sees the place; whoever waits for the task sees the text in its step.
+    except Exception as error:
+        # Users' code may raise anything; the model is told, and may go another way. Whoever wrote the tool
+        # sees the place in the log; whoever waits for the task sees the text in its step.
         told = {"tool": tool.name, "task": context.task_id}
         log.warning("a tool failed; the model was told", extra=told, exc_info=error)
         return _refused(f"{tool.name} failed: {type(error).__name__}: {error}"[:2_000])

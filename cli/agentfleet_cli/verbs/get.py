@@ -10,7 +10,16 @@ import typer
 from agentfleet.client import Client, Task
 from agentfleet_cli.connection import admin_client, tenant_client
 from agentfleet_cli.labels import read_labels
-from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, say_lines, table, verb
+from agentfleet_cli.output import (
+    Format,
+    OutputOption,
+    TenantOption,
+    say_json,
+    say_lines,
+    table,
+    terminal_width,
+    verb,
+)
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
 from agentfleet_cli.views.words import dollars, plain_dollars
@@ -81,7 +90,7 @@ def _tasks(client: Client, limit: int, output: Format, **filters: Any) -> None:
     if output is Format.JSON:
         say_json({"items": [task_json(item) for item in items], "next_cursor": cursor})
         return
-    say_lines(task_table(items, datetime.now(UTC)))
+    say_lines(task_table(items, datetime.now(UTC), terminal_width()))
     if not items:
         print("no task matches")
 
@@ -106,7 +115,8 @@ def _say_budgets(tenants: Sequence[Mapping[str, Any]]) -> None:
         if not tenant["limits"]:
             rows.append((tenant["tenant"], "-", "-", "-", "none", "-", phase(tenant)))
         rows.extend(_budget_row(tenant, limit) for limit in tenant["limits"])
-    say_lines(table(("TENANT", "LIMIT", "SPENT", "HELD", "AMOUNT", "RESETS", "PHASE"), rows))
+    header = ("TENANT", "LIMIT", "SPENT", "HELD", "AMOUNT", "RESETS", "PHASE")
+    say_lines(table(header, rows, width=terminal_width()))
 
 
 def _budget_row(tenant: Mapping[str, Any], limit: Mapping[str, Any]) -> tuple[str, ...]:

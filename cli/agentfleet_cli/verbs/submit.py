@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from agentfleet_cli.connection import tenant_client
 from agentfleet_cli.labels import read_labels
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
-from agentfleet_cli.views.progress import delay_line, progress_line
+from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.tasks import error_sentence, result_json, task_json
 from agentfleet_cli.views.words import dollars
 from agentfleet_core.errors import AgentfleetError, InvalidRequest
@@ -81,20 +82,25 @@ def _submit_one(
         if not wait:
             _say_task(task, output)
             return
-        if output is Format.TEXT:
-            print(f"task/{task.id}", file=sys.stderr)
-            if timeout is None:
-                _follow(task)
+        # Also beside JSON: whoever gives up waiting needs the id.
+        print(f"task/{task.id}", file=sys.stderr, flush=True)
+        if timeout is None:
+            _follow(task, every_step=output is Format.TEXT)
         result = task.result(timeout, check=False)
     _say_result(result, output)
 
 
-def _follow(task: Task) -> None:
-    """What happens to it, on stderr, until it has ended."""
+def _follow(task: Task, *, every_step: bool) -> None:
+    """What happens to it, on stderr, until it has ended; else only what holds it up."""
+    hinted = False
     for event in task.follow():
-        line = progress_line(event)
+        line = progress_line(event) if every_step else None
         if event.type in ("parked", "retry"):
-            line = delay_line(task.refresh())
+            now_is = task.refresh()
+            line = delay_line(now_is)
+            hint = None if hinted else long_wait_line(now_is, datetime.now(UTC))
+            if hint is not None:
+                line, hinted = f"{line}\n  {hint}", True
         if line is not None:
             print(f"  {line}", file=sys.stderr, flush=True)
 
@@ -148,10 +154,9 @@ def _say_result(result: Result, output: Format) -> None:
             print(text)
         for limitation in result.limitations:
             print(f"lacks: {limitation}", file=sys.stderr)
-        print(
-            f"{result.state}, {len(result.steps)} steps, {dollars(result.cost_nano_usd, digits=6)}",
-            file=sys.stderr,
-        )
+        failed = sum(step.error is not None for step in result.steps)
+        steps = f"{len(result.steps)} steps" + (f" ({failed} failed)" if failed else "")
+        print(f"{result.state}, {steps}, {dollars(result.cost_nano_usd, digits=6)}", file=sys.stderr)
     if result.state not in ("succeeded", "partial"):
         say_error(error_sentence(result.error) if result.error else f"the task ended {result.state}")
         raise typer.Exit(1)

@@ -6,10 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from agentfleet.models import Result, TaskInfo
-from agentfleet_cli.output import table
-from agentfleet_cli.views.words import dollars, duration
+from agentfleet.models import Result, Step, TaskInfo
+from agentfleet_cli.output import table, wrapped
+from agentfleet_cli.views.words import dollars, duration, shortened
 from agentfleet_core.budget.money import nano_usd
+from agentfleet_core.budget.usage import in_words
+
+NARROWEST_TYPE = 8
+BESIDE_THE_TYPE = len("  succeeded  $0.0000  100m") + 2
+"""What a row needs for its other columns."""
 
 
 def task_json(task: TaskInfo) -> dict[str, Any]:
@@ -37,6 +42,8 @@ def result_json(result: Result) -> dict[str, Any]:
                 "tier": step.tier,
                 "model": step.model,
                 "cost_usd": usd(step.cost),
+                "usage": step.usage,
+                "error": step.error,
             }
             for step in result.steps
         ],
@@ -47,12 +54,18 @@ def usd(amount: Decimal) -> str:
     return f"{amount:f}"
 
 
-def task_table(tasks: Sequence[TaskInfo], now: datetime) -> list[str]:
+def task_table(tasks: Sequence[TaskInfo], now: datetime, width: int | None = None) -> list[str]:
+    """`width` None: whole rows, for programs. Else a long type is shortened, and a reason that has no room
+    stands under its task: the id stays whole, to be copied.
+    """
     header = ("ID", "TYPE", "STATE", "COST", "AGE", "REASON")
+    room = (
+        None if width is None else width - BESIDE_THE_TYPE - max((len(task.id) for task in tasks), default=0)
+    )
     rows = [
         (
             task.id,
-            task.type,
+            task.type if room is None else shortened(task.type, max(NARROWEST_TYPE, room)),
             task.state,
             dollars(task.cost_nano_usd, digits=4),
             duration(max(0.0, (now - task.submitted_at).total_seconds())),
@@ -60,7 +73,7 @@ def task_table(tasks: Sequence[TaskInfo], now: datetime) -> list[str]:
         )
         for task in tasks
     ]
-    return table(header, rows)
+    return table(header, rows, width=width)
 
 
 def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
@@ -78,12 +91,19 @@ def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
         lines.append(f"error     {error_sentence(task.error)}")
     if result is not None and result.steps:
         lines.append("steps")
-        lines += [
-            f"  {step.name:<24} {step.kind:<5} {dollars(nano_usd(usd(step.cost)), digits=6)}"
-            + (f"  {step.tier}, {step.model}" if step.model else "")
-            for step in result.steps
-        ]
+        for step in result.steps:
+            lines += _step_lines(step)
     return lines
+
+
+def _step_lines(step: Step) -> list[str]:
+    """What it cost, who answered, and the tokens that were charged; or how a tool failed."""
+    cost = dollars(nano_usd(usd(step.cost)), digits=6)
+    told = ", ".join(part for part in (step.tier, step.model, in_words(step.usage)) if part)
+    start = f"  {step.name:<16} {step.kind:<4} "
+    if step.error:
+        return wrapped(start, f"failed: {step.error}")
+    return wrapped(f"{start}{cost}  ", told) if told else [f"{start}{cost}"]
 
 
 def error_sentence(error: Mapping[str, Any]) -> str:
