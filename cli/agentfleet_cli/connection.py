@@ -1,38 +1,60 @@
-"""Which fleet a command talks to: AGENTFLEET_URL and its keys, else the `agentfleet dev` that runs here."""
+"""Which fleet a command talks to: AGENTFLEET_URL and its keys, else the `agentfleet dev` that runs here, else
+the one in the cluster of the user's kubeconfig.
+"""
 
 import os
+from typing import TypedDict
 
 from agentfleet.client import Client
-from agentfleet.running import running_fleet
+from agentfleet.running import RunningFleet, running_fleet
+from agentfleet_cli.cluster import cluster_fleet
 from agentfleet_core.errors import NotFound, Unauthorized
 
 
+class Target(TypedDict):
+    """Arguments of a client; None is left to its own rules."""
+
+    url: str | None
+    api_key: str | None
+
+
 def tenant_client(tenant: str | None = None) -> Client:
-    """A client with the key that is set, or with that of a tenant of a running dev (None: its first)."""
-    return Client(api_key=tenant_key(tenant))
+    """A client with the key that is set, or of a tenant of the fleet that was found (None: its first)."""
+    return Client(**tenant_target(tenant))
 
 
-def tenant_key(tenant: str | None) -> str | None:
-    """Raises `NotFound` for a tenant that the running dev does not know."""
+def tenant_target(tenant: str | None) -> Target:
+    """Raises `NotFound` for a tenant that the fleet does not know."""
+    fleet = _found()
+    url = fleet.url if fleet is not None and "AGENTFLEET_URL" not in os.environ else None
     if tenant is None:
-        return None
-    running = running_fleet()
-    if running is None:
+        key = os.environ.get("AGENTFLEET_API_KEY") or (fleet.default_key if url and fleet else None)
+        return Target(url=url, api_key=key)
+    if fleet is None:
         raise Unauthorized(
-            "--tenant works beside a running `agentfleet dev`; elsewhere set AGENTFLEET_API_KEY"
+            "--tenant works beside a running `agentfleet dev` or with a kubeconfig; "
+            "elsewhere set AGENTFLEET_API_KEY"
         )
-    key = running.tenant_keys.get(tenant)
+    key = fleet.tenant_keys.get(tenant)
     if key is None:
-        raise NotFound("tenant", f"{tenant} (there are {', '.join(sorted(running.tenant_keys)) or 'none'})")
-    return key
+        known = ", ".join(sorted(fleet.tenant_keys)) or "none"
+        raise NotFound("tenant", f"{tenant} (there are {known})")
+    return Target(url=url, api_key=key)
 
 
 def admin_client() -> Client:
     """A client with the admin key, for what concerns the whole fleet."""
-    key = os.environ.get("AGENTFLEET_ADMIN_KEY")
+    key, fleet = os.environ.get("AGENTFLEET_ADMIN_KEY"), _found()
+    url = fleet.url if fleet is not None and "AGENTFLEET_URL" not in os.environ else None
+    if not key and fleet is not None and os.environ.get("AGENTFLEET_URL") in (None, fleet.url):
+        key = fleet.admin_key
     if not key:
-        running = running_fleet()
-        if running is None or os.environ.get("AGENTFLEET_URL") not in (None, running.url):
-            raise Unauthorized("this needs the fleet's admin key: set AGENTFLEET_ADMIN_KEY")
-        key = running.admin_key
-    return Client(api_key=key)
+        raise Unauthorized("this needs the fleet's admin key: set AGENTFLEET_ADMIN_KEY")
+    return Client(url, key)
+
+
+def _found() -> RunningFleet | None:
+    running = running_fleet()
+    if running is not None or os.environ.get("AGENTFLEET_URL"):
+        return running
+    return cluster_fleet()

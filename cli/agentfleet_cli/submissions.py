@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from agentfleet.async_client import AsyncClient, AsyncTask
 from agentfleet.models import Result, TaskRequest
-from agentfleet_cli.connection import tenant_key
+from agentfleet_cli.connection import tenant_target
 from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, InvalidRequest
 
 BATCH = 1_000
@@ -89,7 +89,7 @@ async def _submit(
     ended = progress.add_task("ended", total=len(outcomes), visible=wait)
     for name, group in groupby(by_tenant, key=lambda outcome: outcome.line.tenant or tenant):
         mine = list(group)
-        async with AsyncClient(api_key=tenant_key(name)) as client:
+        async with AsyncClient(**tenant_target(name)) as client:
             for start in range(0, len(mine), BATCH):
                 part = mine[start : start + BATCH]
                 answers = await client.submit_many([outcome.line.request for outcome in part])

@@ -24,8 +24,16 @@ class CommandFailed(AssertionError):
     """What a command said when it failed."""
 
 
-def run(command: Sequence[str], *, given: str | None = None, seconds: float = 120) -> str:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds, check=False)
+def run(
+    command: Sequence[str],
+    *,
+    given: str | None = None,
+    seconds: float = 120,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=seconds, check=False, env=env
+    )
     if done.returncode:
         raise CommandFailed(f"{shlex.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -20,6 +20,9 @@ NOWHERE = {"AGENTFLEET_URL": "http://127.0.0.1:1", "AGENTFLEET_API_KEY": "key", 
 @pytest.fixture(autouse=True)
 def no_fleet_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # No cluster either: a developer's kubeconfig must not decide what these tests see.
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     for name in NOWHERE:
         monkeypatch.delenv(name, raising=False)
 
