@@ -1,7 +1,5 @@
 """PURE. Small things said the same way everywhere: money, durations, clock times."""
 
-import textwrap
-
 from agentfleet_core.budget.money import NANO_PER_USD, fixed_usd
 
 
@@ -38,13 +36,6 @@ def stopwatch(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
-
-
-def wrapped(start: str, text: str, width: int = 80) -> list[str]:
-    """`start` and the text behind it; what has no room goes on under the text."""
-    return textwrap.wrap(
-        text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
-    )
 
 
 def shortened(text: str, width: int) -> str:
