@@ -20,13 +20,20 @@ from agentfleet_core.errors import (
     Conflict,
     DeadlineExceeded,
     InvalidInput,
+    InvalidRequest,
     NotFound,
     Overloaded,
     Unauthorized,
     Unavailable,
 )
 
+
+class WrongCommandLine(InvalidRequest):
+    """An argument that no fleet would understand."""
+
+
 EXIT_CODES: tuple[tuple[type[AgentfleetError], int], ...] = (
+    (WrongCommandLine, 2),
     (InvalidInput, 3),
     (NotFound, 3),
     (Conflict, 3),

@@ -68,7 +68,7 @@ BY_HAND = Pause(Target(TargetKind.TENANT, "acme"), by_hand=True)
         (balances(5 * USD, 5 * USD, 5 * USD), 0, None, "Exhausted", "LimitReached",
          "$5.00 of $5.00 are spent for day"),
         (balances(4 * USD, 4 * USD, 4 * USD), 1, None, "Exhausted", "LimitReached",
-         "1 task waits until 00:00 Europe/Berlin"),
+         "1 task waits until 00:00 Europe/Berlin; a call may cost more than the $1.00 left of day"),
         (balances(0, 0, 100 * USD), 3, None, "Exhausted", "LimitReached",
          "3 tasks wait for a higher limit; $100.00 of $100.00 are spent for all"),
         (balances(5 * USD, 5 * USD, 5 * USD), 2, BY_HAND, "Paused", "PausedBySwitch",

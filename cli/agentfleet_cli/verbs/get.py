@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from agentfleet.client import Client, Task
-from agentfleet_cli.connection import admin_client, tenant_client
+from agentfleet_cli.connection import admin_client, task_client, tenant_client
 from agentfleet_cli.labels import read_labels
 from agentfleet_cli.output import (
     Format,
     OutputOption,
     TenantOption,
+    WrongCommandLine,
     say_json,
     say_lines,
     table,
@@ -23,11 +24,11 @@ from agentfleet_cli.output import (
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
 from agentfleet_cli.views.words import dollars, plain_dollars
-from agentfleet_core.errors import InvalidRequest
+from agentfleet_core.queue.envelope import TaskState
 
 THINGS = ("tasks", "pools", "budgets", "tiers")
 Thing = Annotated[str, typer.Argument(metavar="tasks|task/ID|pools|budgets|tiers", help="what to show")]
-State = Annotated[str | None, typer.Option(help="only tasks in this state")]
+State = Annotated[TaskState | None, typer.Option(help="only tasks in this state")]
 Type = Annotated[str | None, typer.Option("--type", help="only tasks of this type")]
 Pool = Annotated[str | None, typer.Option(help="only tasks of this pool")]
 Label = Annotated[list[str] | None, typer.Option(help="only tasks with this label, key=value; repeatable")]
@@ -47,7 +48,7 @@ def get(
 ) -> None:
     """Show tasks, one task with its result, pools, budgets or tiers."""
     if thing.startswith("task/"):
-        with tenant_client(tenant) as client:
+        with task_client(tenant) as client:
             _task(client, thing.removeprefix("task/"), output)
     elif thing == "tasks":
         with tenant_client(tenant) as client:
@@ -55,8 +56,10 @@ def get(
     elif thing in THINGS:
         with admin_client() as client:
             _part(client.fleet(), thing, output)
+    elif thing.startswith("pool/"):
+        raise WrongCommandLine(f"a pool has no page of its own; see `agentfleet why {thing}` or `get pools`")
     else:
-        raise InvalidRequest(
+        raise WrongCommandLine(
             f"{thing!r} cannot be shown; there are {', '.join(THINGS)} and task/ID", field="thing"
         )
 

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from agentfleet_cli.connection import admin_client, tenant_client
-from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, verb
-from agentfleet_core.errors import InvalidRequest
+from agentfleet_cli.connection import admin_client, task_client
+from agentfleet_cli.output import Format, OutputOption, TenantOption, WrongCommandLine, say_json, verb
 
 Target = Annotated[str, typer.Argument(metavar="pool/NAME|task/ID", help="what to explain")]
 
@@ -15,8 +14,8 @@ Target = Annotated[str, typer.Argument(metavar="pool/NAME|task/ID", help="what t
 def why(target: Target, tenant: TenantOption = None, output: OutputOption = Format.TEXT) -> None:
     """Say why a pool has its size, or why a task is where it is."""
     if target.partition("/")[0] not in ("pool", "task"):
-        raise InvalidRequest(f"{target!r} names nothing; write pool/NAME or task/ID", field="target")
-    with admin_client() if target.startswith("pool/") else tenant_client(tenant) as client:
+        raise WrongCommandLine(f"{target!r} names nothing; write pool/NAME or task/ID", field="target")
+    with admin_client() if target.startswith("pool/") else task_client(tenant) as client:
         answer = client.why(target)
     if output is Format.JSON:
         say_json(answer)

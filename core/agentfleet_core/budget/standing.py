@@ -122,4 +122,6 @@ def _money(balances: Sequence[Balance] | None, waiting: int, resets: str) -> Mon
         facts.append(f"1 task waits {until}" if waiting == 1 else f"{waiting:,} tasks wait {until}")
     if spent is not None:
         facts.append(spent_words(spent.limit.name, spent.spent, spent.limit.amount))
+    elif (least := tightest(balances)) is not None:
+        facts.append(f"a call may cost more than the {usd(least.remaining)} left of {least.limit.name}")
     return Money(True, Reason.LIMIT_REACHED, "; ".join(facts))
