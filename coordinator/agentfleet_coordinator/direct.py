@@ -4,6 +4,7 @@ FastAPI's own handling (signature, dependencies, response model) costs more than
 the document is declared beside the function instead, and the function reads its request itself.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -96,7 +97,15 @@ def header(name: str, text: str, **schema: Any) -> dict[str, Any]:
 
 
 def reply(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+    return Response(_json(content), status, headers, media_type="application/json")
+
+
+def _json(content: Any) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        # orjson writes 254 levels. What a worker kept may have all of them, and stands inside the answer.
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:

@@ -44,10 +44,20 @@ def problem_json(error: BaseException) -> dict[str, object]:
     return problem_of(error, kind=kind_of(error))
 
 
-def answer(error: BaseException) -> Response:
+def batch_item(error: BaseException) -> dict[str, object]:
+    """What `answer` says, of one item among others."""
+    return {"status": _logged(error).status, "problem": problem_json(error)}
+
+
+def _logged(error: BaseException) -> ProblemType:
     kind = kind_of(error)
     if kind is INTERNAL:
         log.error("a request failed by our own defect", exc_info=error)
+    return kind
+
+
+def answer(error: BaseException) -> Response:
+    kind = _logged(error)
     headers = {}
     if isinstance(error, Overloaded):
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))

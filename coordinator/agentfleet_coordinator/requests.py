@@ -23,6 +23,8 @@ MAX_LABELS = 16
 MAX_KEY_CHARS = 255
 MAX_EXPIRES_SECONDS = 2_592_000
 MAX_EXACT_INTEGER = 2**64 - 1
+MAX_DEPTH = 64
+"""Levels of objects and lists in one task, its own counted: far below what JSON libraries can write."""
 
 NAME = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 LABEL_KEY = "[A-Za-z0-9](?:[-_./A-Za-z0-9]{0,61}[A-Za-z0-9])?"
@@ -34,6 +36,7 @@ _LABEL_KEY = re.compile(LABEL_KEY)
 _LABEL_VALUE = re.compile(LABEL_VALUE)
 _KEY = re.compile(KEY_PATTERN)
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
+_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?([0-9]+)([.eE][-+.eE0-9]*+)?')
 FIELDS = frozenset(
     {
         "type",
@@ -79,20 +82,49 @@ def parse_json(body: bytes) -> Any:
 
 
 def _check_integers(body: bytes) -> None:
-    """orjson reads an integer past 64 bits as a float; rather than round it, say so."""
+    """orjson reads an integer past 64 bits as a float; rather than round it, say so.
 
-    def check(digits: str) -> int:
-        if len(digits) > 20 or not -(2**63) <= int(digits) <= MAX_EXACT_INTEGER:
-            raise MalformedJson(f"the integer {digits[:24]}… does not fit 64 bits; send it as a string")
-        return 0
+    Of JSON that is known to be valid; read flat, so that its depth does not matter.
+    """
+    for found in _STRING_OR_NUMBER.finditer(body):
+        digits, rest = found.groups()
+        if digits is None or rest is not None or len(digits) < 19:
+            continue
+        text = found.group().decode()
+        if len(digits) > 20 or not -(2**63) <= int(text) <= MAX_EXACT_INTEGER:
+            raise MalformedJson(f"the integer {text[:24]}… does not fit 64 bits; send it as a string")
 
-    json.loads(body, parse_int=check, parse_float=lambda _: 0.0)
+
+def _check_depth(payload: Mapping[str, Any]) -> None:
+    """Before anything looks into the fields: from here on, recursion is bounded."""
+    if _levels(payload) <= MAX_DEPTH:
+        return
+    field = next(name for name, value in payload.items() if _levels(value) >= MAX_DEPTH)
+    raise InvalidRequest(
+        f"the task is nested deeper than {MAX_DEPTH} levels; flatten {shown(field)}, or send it as a string",
+        field=field[:MAX_KEY_CHARS],
+    )
+
+
+def _levels(value: Any) -> int:
+    """Of objects and lists, counted no further than one past the limit."""
+    level, count = [value] if type(value) is dict or type(value) is list else [], 0
+    while level and count <= MAX_DEPTH:
+        count += 1
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if type(each) is dict else each)
+            if type(inner) is dict or type(inner) is list
+        ]
+    return count
 
 
 def parse_submit(payload: Any, idempotency_key: str | None = None) -> SubmitRequest:
     """One task of a submit. Raises `InvalidRequest` naming the field."""
     if type(payload) is not dict:
         raise InvalidRequest("a task is a JSON object with at least type and input")
+    _check_depth(payload)
     if not payload.keys() <= FIELDS:
         unknown = sorted(payload.keys() - FIELDS)[0]
         raise InvalidRequest(f"{shown(unknown)} is no field of a task; there are {', '.join(sorted(FIELDS))}",

@@ -101,22 +101,22 @@ async def place(services: Services, catalog: Catalog, submission: Submission) ->
 
 async def place_all(
     services: Services, catalog: Catalog, submissions: Sequence[Submission]
-) -> list[Admitted | AgentfleetError]:
-    """All side by side, one refusal apart from the others."""
+) -> list[Admitted | Exception]:
+    """All side by side, one refusal or failure apart from the others."""
     gate = Gate(services, catalog)
-    outcomes: dict[int, Admitted | AgentfleetError] = {}
+    outcomes: dict[int, Admitted | Exception] = {}
     under_way: dict[int, asyncio.Future[Admitted]] = {}
     for index, submission in enumerate(submissions):
         try:
             under_way[index] = await gate.admit(submission)
-        except AgentfleetError as error:
+        except Exception as error:  # noqa: BLE001  # an item's edge: the others have been admitted by now
             outcomes[index] = error
     if under_way:
         await asyncio.wait(under_way.values())
     for index, future in under_way.items():
         try:
             outcomes[index] = future.result()
-        except AgentfleetError as error:
+        except Exception as error:  # noqa: BLE001  # an item's edge: the others have been admitted by now
             outcomes[index] = error
         else:
             _learn(services, future.result())
@@ -131,20 +131,31 @@ def _learn(services: Services, admitted: Admitted) -> None:
     _count(envelope.pool, envelope.type, "accepted" if admitted.fresh else "repeated")
 
 
-Told = tuple[int, Json] | AgentfleetError
+Told = tuple[int, Json] | Exception
 """A status and the task, or what to say instead."""
 
 
 async def answers(services: Services, admitted: Sequence[Admitted]) -> list[Told]:
-    """Of each: 201 and the task as admitted now, or 200 and how an earlier submission's task stands."""
+    """Of each: 201 and the task as admitted now, or 200 and how an earlier submission's task stands.
+
+    Raises nothing: a record that cannot be read is told to whoever asked for it; the others get their ids.
+    """
     repeated = [each.envelope.id for each in admitted if not each.fresh]
-    records = dict(zip(repeated, await services.queues.read_many(repeated), strict=True)) if repeated else {}
-    return [_told(each, records.get(each.envelope.id)) for each in admitted]
+    records: dict[str, TaskRecord | None] = {}
+    unread: Exception | None = None
+    if repeated:
+        try:
+            records = dict(zip(repeated, await services.queues.read_many(repeated), strict=True))
+        except Exception as error:  # noqa: BLE001  # an item's edge: the others have been admitted by now
+            unread = error
+    return [_told(each, records.get(each.envelope.id), unread) for each in admitted]
 
 
-def _told(admitted: Admitted, record: TaskRecord | None) -> Told:
+def _told(admitted: Admitted, record: TaskRecord | None, unread: Exception | None) -> Told:
     if admitted.fresh:
         return 201, task_json(TaskRecord(admitted.envelope, admitted.admitted_ms))
+    if unread is not None:
+        return unread
     if record is None:
         return Conflict("the task of this idempotency key is no longer kept; use a new key")
     return 200, task_json(record)

@@ -13,7 +13,7 @@ from agentfleet_coordinator.edge import read_body
 from agentfleet_coordinator.follows import BEGINNING
 from agentfleet_coordinator.index import Filter
 from agentfleet_coordinator.intake import Admitted
-from agentfleet_coordinator.problems import kind_of, problem_json
+from agentfleet_coordinator.problems import batch_item
 from agentfleet_coordinator.requests import (
     KEY_PATTERN,
     MAX_BATCH_BODY_BYTES,
@@ -27,7 +27,7 @@ from agentfleet_coordinator.routes.caller import caller, tenant_caller
 from agentfleet_coordinator.services import Services
 from agentfleet_coordinator.submit import Submission, answers, place, place_all, prepare
 from agentfleet_coordinator.why import explain_task
-from agentfleet_core.errors import AgentfleetError, Conflict, InvalidRequest
+from agentfleet_core.errors import Conflict, InvalidRequest
 from agentfleet_core.queue.envelope import TaskState
 from agentfleet_core.queue.reasons import TaskReason
 from agentfleet_core.queue.task_view import Json, task_json
@@ -86,7 +86,7 @@ async def submit_task(request: Request) -> Response:
     submission = prepare(services, catalog, principal.tenant, payload, key)
     admitted = await place(services, catalog, submission)
     (told,) = await answers(services, [admitted])
-    if isinstance(told, AgentfleetError):
+    if isinstance(told, Exception):
         raise told
     status, task = told
     return reply(task, status, {"location": f"/v1/tasks/{task['id']}"})
@@ -129,24 +129,20 @@ async def _answer_part(services: Services, catalog: Catalog, tenant: str, payloa
         try:
             submissions.append(prepare(services, catalog, tenant, payload, None))
             places.append(index)
-        except AgentfleetError as error:
-            items[index] = _refused(error)
+        except Exception as error:  # noqa: BLE001  # an item's edge: others of the batch are admitted already
+            items[index] = batch_item(error)
     outcomes = dict(zip(places, await place_all(services, catalog, submissions), strict=True))
     admitted = {index: each for index, each in outcomes.items() if isinstance(each, Admitted)}
     told = await answers(services, list(admitted.values()))
     for index, outcome in outcomes.items():
-        if isinstance(outcome, AgentfleetError):
-            items[index] = _refused(outcome)
+        if isinstance(outcome, Exception):
+            items[index] = batch_item(outcome)
     for index, answer in zip(admitted, told, strict=True):
-        if isinstance(answer, AgentfleetError):
-            items[index] = _refused(answer)
+        if isinstance(answer, Exception):
+            items[index] = batch_item(answer)
         else:
             items[index] = {"status": answer[0], "task": answer[1]}
     return items
-
-
-def _refused(error: AgentfleetError) -> Json:
-    return {"status": kind_of(error).status, "problem": problem_json(error)}
 
 
 @direct(
