@@ -27,8 +27,16 @@ class Queue(Protocol):
         """Admit; False where the id was known already (a repeat changes nothing)."""
         ...
 
-    async def claim(self, worker: str, slots: int, *, lease_ms: int, revisions: Sequence[str] = (),
-                    paused_tenants: Sequence[str] = (), paused_types: Sequence[str] = ()) -> list[Claim]:
+    async def claim(
+        self,
+        worker: str,
+        slots: int,
+        *,
+        lease_ms: int,
+        revisions: Sequence[str] = (),
+        paused_tenants: Sequence[str] = (),
+        paused_types: Sequence[str] = (),
+    ) -> list[Claim]:
         """Up to `slots` tasks in weighted fair share; due and orphaned ones are promoted first.
 
         Empty for a draining worker. `revisions` empty: any. What is paused is left where it waits.
@@ -46,11 +54,14 @@ class Queue(Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]: ...
 
     async def extend(self, worker: str, attempts: Mapping[str, int], *, lease_ms: int) -> list[str]:
-        """Renew the leases of all that a worker holds (task id to attempt); returns what it lost or must cancel."""
+        """Renew the leases of all that a worker holds (task id to attempt).
+
+        Returns what it lost or must cancel.
+        """
         ...
 
     async def cancel(self, task_id: str, reason: str) -> bool:
-        """End it as cancelled now, by tombstone if queued; a running attempt learns it when it next writes."""
+        """End it as cancelled now, by tombstone if queued; a running attempt learns it at its next write."""
         ...
 
     async def delete(self, task_id: str) -> bool:
@@ -91,8 +102,9 @@ class Queue(Protocol):
 class Ledger(Protocol):
     """A tenant's money. At every instant spent + held <= limit, for every limit. One script an operation."""
 
-    async def reserve(self, tenant: str, hold_id: str, amount: int, limits: Sequence[LimitWindow], *,
-                      lease_ms: int) -> Reserved | Refused:
+    async def reserve(
+        self, tenant: str, hold_id: str, amount: int, limits: Sequence[LimitWindow], *, lease_ms: int
+    ) -> Reserved | Refused:
         """Hold `amount` nano-USD on all limits, or on none. The same hold_id twice is the same hold."""
         ...
 
@@ -101,10 +113,10 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:
-        """Replace the hold by the real cost, once, however often called; `overrun` where cost exceeds the hold.
+        """Replace the hold by the real cost, once, however often called; `overrun`: what it exceeds the hold by.
 
-        `unconfirmed`: the provider's word is missing (a stream was cut), so `cost` is the hold's amount; a later
-        settle with the real cost corrects it.
+        `unconfirmed`: the provider's word is missing (a stream was cut), so `cost` is the hold's amount; a
+        later settle with the real cost corrects it.
         """
         ...
 
