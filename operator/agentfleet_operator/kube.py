@@ -16,6 +16,7 @@ import orjson
 from kubernetes.aio import client as kubernetes
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config.config_exception import ConfigException
 
 from agentfleet_core.errors import (
     AgentfleetError,
@@ -43,14 +44,21 @@ KEEP_ALIVE_SECONDS = 600.0
 
 
 async def load_configuration() -> "kubernetes.Configuration":
-    """The pod's service account where there is one, else KUBECONFIG."""
+    """The pod's service account where there is one, else KUBECONFIG. Raises `InvalidInput` for no cluster."""
     configuration = kubernetes.Configuration()
     # The client's configuration module has no types.
     config: Any = kubernetes_config
-    if os.environ.get("KUBERNETES_SERVICE_HOST") and "KUBECONFIG" not in os.environ:
-        config.load_incluster_config(configuration)
-    else:
-        await config.load_kube_config(client_configuration=configuration)
+    try:
+        if os.environ.get("KUBERNETES_SERVICE_HOST") and "KUBECONFIG" not in os.environ:
+            config.load_incluster_config(configuration)
+        else:
+            await config.load_kube_config(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        raise InvalidInput(
+            f"there is no cluster to work with ({error}); set KUBECONFIG to a file with a current context,"
+            " or run `agentfleet dev` for a fleet without a cluster",
+            field="KUBECONFIG",
+        ) from error
     return configuration
 
 

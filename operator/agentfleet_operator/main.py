@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from agentfleet_core.errors import AgentfleetError, LeadershipLost
+from agentfleet_core.errors import AgentfleetError, InvalidInput, LeadershipLost
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.settings import FleetId
 from agentfleet_core.telemetry import metrics
@@ -117,10 +117,11 @@ async def serve(settings: OperatorSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    configuration = await load_configuration()
     redis = connect(settings.common.redis_url, command_seconds=2.0, retries=1)
     deadline = settings.timings.renew_deadline_seconds
     async with (
-        KubeApi(await load_configuration()) as api,
+        KubeApi(configuration) as api,
         KubeApi(await load_configuration(), timeout_seconds=deadline) as lease_api,
     ):
         operator = Operator(settings, api, lease_api, redis)
@@ -152,12 +153,12 @@ async def _until(operator: Operator, stopping: asyncio.Event) -> None:
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 1 after anything else."""
+    """Exit code 0 after a signal, 2 when its environment must change first, 1 after anything else."""
     try:
         settings = read_operator_settings()
     except AgentfleetError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return 2
     set_up_logs(settings.common.log_format)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     code = 0
@@ -166,6 +167,9 @@ def main() -> int:
     except* LeadershipLost as lost:
         log.error("this process no longer leads and ends: %s", first_error(lost))
         code = 1
+    except* InvalidInput as wrong:
+        log.error("the operator ends: %s", first_error(wrong))
+        code = 2
     except* Exception:
         # The edge of the process: whatever it was, another process starts with a clean state.
         log.exception("the operator failed and ends")
