@@ -113,7 +113,7 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, hold: Hold, cost: int, *, unconfirmed: bool = False) -> Settled:
-        """Replace the hold by the real cost, once, however often called; `overrun`: what it exceeds the hold by.
+        """Replace the hold by the real cost, once, however often called; `overrun`: how far it passed it.
 
         `unconfirmed`: the provider's word is missing (a stream was cut), so `cost` is the hold's amount; a
         later settle with the real cost corrects it.

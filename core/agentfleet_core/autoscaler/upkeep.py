@@ -67,7 +67,7 @@ async def _unblock_all(redis: Redis, fleet_id: FleetId, pools: list[str]) -> Non
 
 
 async def sweep_ledgers(redis: Redis, fleet_id: FleetId, ledger: Ledger, view: FleetView) -> None:
-    """Until cancelled: one process at a time of the fleet ends, again and again, holds whose lease is over."""
+    """Until cancelled: one process at a time of the fleet ends, every few seconds, holds that are over."""
     lock = FleetKeys(fleet_id).sweeping
     while True:
         await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
