@@ -1,6 +1,6 @@
 """From the first task of an empty pool to that task running in a new pod: `python -m bench.wake`.
 
-Needs what `make e2e` needs, and its images (E2E_IMAGES=keep). Each wake is of a pool at zero; the phases are as
+Needs what `make e2e` needs, and its images (E2E_IMAGES=keep). Each wake is of a pool at zero; phases are as
 the API server's watch shows them to this machine, the start as Redis' clock has it.
 """
 

@@ -66,9 +66,14 @@ class Installation:
     def __exit__(self, *_: object) -> None:
         if self._forward is not None:
             self._forward.close()
+        # Pools go while their operator and their Redis are there, so that workers drain instead of waiting.
+        with suppress(CommandFailed):
+            self.kubectl("delete", "agentpools", "--all", "--timeout=60s")
+            workers = "app.kubernetes.io/name=agentfleet-worker"
+            self.kubectl("wait", "pods", "-l", workers, "--for=delete", "--timeout=60s")
         with suppress(CommandFailed):
             helm("uninstall", self.release, "-n", self.namespace, "--ignore-not-found")
-        kubectl("delete", "namespace", self.namespace, "--wait", "--timeout=120s", seconds=150)
+        kubectl("delete", "namespace", self.namespace, "--wait", "--timeout=240s", seconds=260)
 
     def install(self, **values: Any) -> None:
         """Installs, or upgrades."""
