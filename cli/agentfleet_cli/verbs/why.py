@@ -12,7 +12,10 @@ Target = Annotated[str, typer.Argument(metavar="pool/NAME|task/ID", help="what t
 
 @verb
 def why(target: Target, tenant: TenantOption = None, output: OutputOption = Format.TEXT) -> None:
-    """Say why a pool has its size, or why a task is where it is."""
+    """Say why a pool has its size (> marks the rule that decided), or why a task is where it is.
+
+    docs/reasons.md explains every word.
+    """
     if target.partition("/")[0] not in ("pool", "task"):
         raise WrongCommandLine(f"{target!r} names nothing; write pool/NAME or task/ID", field="target")
     with admin_client() if target.startswith("pool/") else task_client(tenant) as client:

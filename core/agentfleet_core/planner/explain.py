@@ -1,4 +1,7 @@
-"""PURE. A plan as the text of `agentfleet why pool/NAME`: the chain of numbers, each with its reason."""
+"""PURE. A plan as the text of `agentfleet why pool/NAME`: the chain of numbers, each with its reason.
+
+`>` marks the rule that decided.
+"""
 
 import textwrap
 
@@ -10,11 +13,14 @@ WIDTH = 80
 
 def explain(plan: PoolPlan, *, width: int = WIDTH) -> str:
     """Lines without a last newline."""
+    decided = headline(plan)
     lines = [f"{plan.pool} wants {count(plan.wanted, 'worker')}"]
     numbers = max((len(f"{note.replicas:,}") for note in plan.notes), default=1) + 2
     words = max((len(note.reason) for note in plan.notes), default=1)
     for note in plan.notes:
-        lines += _wrapped(f"{note.replicas:>{numbers},}  {note.reason:<{words}}  ", note.text, width)
+        mark = ">" if note is decided else " "
+        label = f"{mark}{note.replicas:>{numbers - 1},}  {note.reason:<{words}}  "
+        lines += _wrapped(label, note.text, width)
     for index, note in enumerate(plan.not_counted):
         label = "  not counted: " if index == 0 else " " * 15
         lines += _wrapped(label, f"{note.text} ({note.reason})", width)

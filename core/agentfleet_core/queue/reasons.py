@@ -12,6 +12,7 @@ class TaskReason(StrEnum):
     WORKER_LOST = "WorkerLost"
     """Its last attempt ended with a worker that no longer renewed its lease."""
     CANCELLED_BY_REQUEST = "CancelledByRequest"
+    """Somebody cancelled it."""
     ENVELOPE_UNKNOWN = "EnvelopeUnknown"
     """A later release wrote it; it waits for a worker of that release."""
     ENVELOPE_UNREADABLE = "EnvelopeUnreadable"

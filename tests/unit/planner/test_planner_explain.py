@@ -25,7 +25,7 @@ def test_the_chain_reads_from_the_promise_to_the_number() -> None:
         "  34  WorkAtHand    1,840 waiting, 16 running, 38 s each, 4 at once per worker:\n"
         "                    so 95 % start within 10 min\n"
         "  20  MaxReplicas   maxReplicas is 20\n"
-        "   4  SpendPerHour  maxSpendPerHour is 40.00, a busy worker spends 9.95\n"
+        ">  4  SpendPerHour  maxSpendPerHour is 40.00, a busy worker spends 9.95\n"
         "  not counted: 320 tasks of globex, whose budget has no room (BudgetExhausted)"
     )
 
