@@ -19,6 +19,7 @@ end
 
 local tasks, remaining, given = {}, slots, {}
 local leased, unqueued, waited_ms = {}, {}, 0
+local lease_ends = string.format('%.0f', now + lease_ms)
 
 local function next_check()
   local soonest = 0
@@ -70,11 +71,11 @@ local function start(entry, id)
     expired(id)
     return nil
   end
-  local attempt, failures, started, parked_ms, number = 1, 0, now, 0, nil
+  local attempt, failures, started, parked_ms = 1, 0, now_text, 0
   if at[5] or at[6] then
-    local before = call('HMGET', key, 'f', 'st', 'pk', 'pa', 'v', 'ca')
-    attempt, failures, started = (at[5] or 0) + 1, before[1] or 0, before[2] or before[6] or now
-    parked_ms, number = tonumber(before[3] or 0), before[5]
+    local before = call('HMGET', key, 'f', 'st', 'pk', 'pa', 'ca')
+    attempt, failures, started = (at[5] or 0) + 1, before[1] or 0, before[2] or before[5] or now_text
+    parked_ms = tonumber(before[3] or 0)
     if before[4] then
       if attempt > 1 then parked_ms = parked_ms + now - before[4] end
       call('HDEL', key, 'pa')
@@ -83,10 +84,14 @@ local function start(entry, id)
     -- The first start is the first claim; only a task that is claimed again needs it beside its last one.
     if attempt > 1 then call('HSET', key, 'st', started) end
   end
-  write(id, number, at[7], attempt, attempt == 1 and 'started' or 'reset', '{}', 's', 'running', 'a', attempt,
-    'w', worker, 'ca', now)
-  leased[#leased + 1] = now + lease_ms
-  leased[#leased + 1] = id
+  if attempt == 1 then
+    call('HSET', key, 's', 'running', 'a', '1', 'w', worker, 'ca', now_text)
+    announce(id, at[7], 1)
+  else
+    write(id, at[7], attempt, 'reset', '{}', 's', 'running', 'a', attempt, 'w', worker, 'ca', now_text)
+  end
+  local n = #leased
+  leased[n + 1], leased[n + 2] = lease_ends, id
   given[#given + 1] = id .. '/' .. attempt
   waited_ms = waited_ms + now - (at[6] or admitted)
   present(id, attempt, failures, admitted, started, parked_ms, at[4])
@@ -240,7 +245,7 @@ local function walk(policy)
   local found, held_back = candidates(policy)
   local virtual_now = tonumber(call('HGET', counters, 'vclock') or 0)
   deal(found)
-  local got = 0
+  local got, moved = 0, {}
   for _, one in ipairs(found) do
     if one.count > 0 then
       local taken, charged = take(one.name, one.count, policy.kind)
@@ -249,10 +254,12 @@ local function walk(policy)
         local unit = charged / taken
         virtual_now = math.max(virtual_now, one.time + (charged - unit) / one.weight)
         if unit ~= one.step * one.weight then call('HSET', tag .. ':unit', one.name, unit) end
-        call('ZADD', share, one.time + charged / one.weight, one.name)
+        moved[#moved + 1] = one.time + charged / one.weight
+        moved[#moved + 1] = one.name
       end
     end
   end
+  for from = 1, #moved, 1000 do call('ZADD', share, unpack(moved, from, math.min(from + 999, #moved))) end
   for _, one in ipairs(held_back) do
     if one.time < virtual_now then call('ZADD', share, 'XX', virtual_now, one.name) end
   end

@@ -8,6 +8,6 @@ local erased, all = {'o', 'er', 'x', 'lm'}, call('HKEYS', key)
 for _, field in ipairs(all) do
   if string.match(field, '^[jv]:') then erased[#erased + 1] = field end
 end
-call('HDEL', key, unpack(erased))
+for from = 1, #erased, 1000 do call('HDEL', key, unpack(erased, from, math.min(from + 999, #erased))) end
 call('HSET', key, 'dl', '1', 'e', string.match(at[2], '^[^\n]*\n') or '')
 return 1

@@ -12,7 +12,7 @@ local function task_of(id, attempt, step)
   if task then return task end
   local at = call('HMGET', task_prefix .. id, 's', 'a', 'v', 'fw', step)
   task = {key = task_prefix .. id, id = id, current = at[1] == 'running' and at[2] == attempt,
-    number = tonumber(at[3] or 0), followed = at[4], known = {}, fields = {}}
+    number = last_event(at[3], attempt), followed = at[4], known = {}, fields = {}}
   task.known[step] = at[5] and true or false
   tasks[name] = task
   order[#order + 1] = task

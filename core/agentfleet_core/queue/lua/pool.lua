@@ -6,6 +6,7 @@ local tag, channel, pool, retention = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now_text = string.format('%.0f', now) -- for writing: Redis converts a number anew each time
 
 local AGEING_MS = 10000  -- one point of priority is worth this much waiting
 local RESUMED = 100      -- points that a task which has started before is ahead of the others
@@ -29,14 +30,25 @@ local function add(into, name, n)
   into[name] = (into[name] or 0) + n
 end
 
--- Writes fields of a task together with an event that followers see. `number` is the last event's, or false;
--- `followed` is until when somebody follows, or false. Events are fields of the task's hash, the newest kept.
-local function write(id, number, followed, attempt, kind, data, ...)
+-- The number of a task's newest event but its end, from its fields v and a. Most events are fields `v:<number>` of
+-- the task's hash, the newest kept; the first start is number 1 and the end the last, and both only stand in the record.
+local function last_event(v, attempt)
+  if v then return tonumber(v) end
+  return attempt and tonumber(attempt) > 0 and 1 or 0
+end
+
+-- Wakes followers; `followed` is until when somebody follows, or false.
+local function announce(id, followed, number)
+  if followed and tonumber(followed) > now then call('PUBLISH', tag .. ':e:' .. id, number) end
+end
+
+-- Writes fields of a task that has started before together with an event that followers see.
+local function write(id, followed, attempt, kind, data, ...)
   local key = task_prefix .. id
-  number = (number or 0) + 1
+  local number = last_event(call('HGET', key, 'v'), attempt) + 1
   call('HSET', key, 'v', number, 'v:' .. number, attempt .. ' ' .. kind .. ' ' .. data, ...)
   if number > EVENTS_KEPT then call('HDEL', key, 'v:' .. (number - EVENTS_KEPT)) end
-  if followed and tonumber(followed) > now then call('PUBLISH', tag .. ':e:' .. id, number) end
+  announce(id, followed, number)
 end
 
 -- The constant part of a task: admitted, expires, expected cost, attempts, tenant, type, revision, priority.
@@ -109,9 +121,11 @@ local function leave_parked(id, tenant)
 end
 
 -- The task ends; what it holds of queue, lease or parking place must have been left before.
-local function finish(id, number, followed, attempt, state, ...)
-  write(id, number, followed, attempt, 'ended', '{"state":"' .. state .. '"}', 's', state, 'z', now, ...)
-  call('EXPIRE', task_prefix .. id, retention)
+local function finish(id, followed, attempt, state, ...)
+  local key = task_prefix .. id
+  call('HSET', key, 's', state, 'z', now_text, ...)
+  call('EXPIRE', key, retention)
+  if followed then announce(id, followed, last_event(call('HGET', key, 'v'), attempt) + 1) end
   changed = true
 end
 
@@ -120,8 +134,8 @@ local function problem(slug, title, status, detail)
 end
 
 local function expired(id)
-  local at = call('HMGET', task_prefix .. id, 'v', 'fw', 'a')
-  finish(id, at[1], at[2], at[3] or 0, 'failed', 'r', 'Expired', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
+  local at = call('HMGET', task_prefix .. id, 'fw', 'a')
+  finish(id, at[1], at[2], 'failed', 'r', 'Expired', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
     'The task expired before it ended; raise expires_after_seconds, or give its pool more workers.'))
 end
 
@@ -171,7 +185,7 @@ end
 
 -- A lease that ended: the attempt failed with its worker. The task goes on elsewhere, or ends dead.
 local function lost(id, ended_at)
-  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'f', 'l', 'w', 'x', 'v', 'fw')
+  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'f', 'l', 'w', 'x', 'fw')
   local k, attempt, worker = at[1], at[2], at[5]
   local _, expires, _, most, tenant, kind = constants(k)
   local failures, losses = (at[3] or 0) + 1, (at[4] or 0) + 1
@@ -181,7 +195,7 @@ local function lost(id, ended_at)
   leave_running(id, tenant, kind, worker)
   call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors)
   if failures - math.min(losses, LOST_FREE) >= most then
-    finish(id, at[7], at[8], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
+    finish(id, at[7], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
   elseif now >= expires then
     expired(id)
   else
@@ -226,25 +240,56 @@ local function flush_leases()
   unleased = {}
 end
 
-local function flush_waiting()
-  for tenant, n in pairs(waiting_by) do
+-- Appends what has changed to both lists, each name with the prefix.
+local function changes(prefix, by, names, differences)
+  for name, n in pairs(by) do
     if n ~= 0 then
-      local left = call('HINCRBY', tag .. ':waiting', tenant, n)
-      if left == 0 then
-        leave_share(tenant)
-      elseif n > 0 then
-        join_share(tenant)
-      end
+      names[#names + 1] = prefix .. name
+      differences[#differences + 1] = n
+    end
+  end
+  return names, differences
+end
+
+-- Adds to many fields of a hash with two commands; returns the new counts.
+local function add_all(key, names, differences)
+  local counts = {}
+  for from = 1, #names, 1000 do
+    local last = math.min(from + 999, #names)
+    local old, fields = call('HMGET', key, unpack(names, from, last)), {}
+    for i = from, last do
+      counts[i] = (old[i - from + 1] or 0) + differences[i]
+      fields[#fields + 1] = names[i]
+      fields[#fields + 1] = counts[i]
+    end
+    call('HSET', key, unpack(fields))
+  end
+  return counts
+end
+
+local function flush_waiting()
+  local names, differences = changes('', waiting_by, {}, {})
+  local counts = add_all(tag .. ':waiting', names, differences)
+  for i, tenant in ipairs(names) do
+    if counts[i] == 0 then
+      leave_share(tenant)
+    elseif differences[i] > 0 then
+      join_share(tenant)
     end
   end
   waiting_by = {}
 end
 
-local function flush_running(prefix, by)
-  for name, n in pairs(by) do
-    if n ~= 0 and call('HINCRBY', tag .. ':running', prefix .. name, n) == 0 then
-      call('HDEL', tag .. ':running', prefix .. name)
-    end
+local function flush_running()
+  local names, differences = changes('t:', running_tenants, {}, {})
+  changes('y:', running_types, names, differences)
+  changes('w:', running_workers, names, differences)
+  local counts, gone = add_all(tag .. ':running', names, differences), {}
+  for i, name in ipairs(names) do
+    if counts[i] == 0 then gone[#gone + 1] = name end
+  end
+  for from = 1, #gone, 1000 do
+    call('HDEL', tag .. ':running', unpack(gone, from, math.min(from + 999, #gone)))
   end
 end
 
@@ -265,9 +310,7 @@ end
 local function flush(was_idle)
   flush_leases()
   flush_waiting()
-  flush_running('t:', running_tenants)
-  flush_running('y:', running_types)
-  flush_running('w:', running_workers)
+  flush_running()
   for name, n in pairs(totals) do
     if n ~= 0 then call('HINCRBY', counters, name, n) end
   end

@@ -30,7 +30,7 @@ local function finish_with(i, id, attempt, at)
   if ARGV[i + 8] ~= '' or attempt ~= '1' then fields[3], fields[4], n = 'r', ARGV[i + 8], 4 end
   if ARGV[i + 5] ~= '' then fields[n + 1], fields[n + 2], n = 'er', ARGV[i + 5], n + 2 end
   if ARGV[i + 6] ~= '' then fields[n + 1], fields[n + 2] = 'lm', ARGV[i + 6] end
-  finish(id, at[7], at[8], attempt, ARGV[i + 3], unpack(fields))
+  finish(id, at[7], attempt, ARGV[i + 3], unpack(fields))
 end
 
 local function not_before(due)
@@ -44,10 +44,10 @@ local function retry(i, id, attempt, at, most)
   local due = tonumber(ARGV[i + 9])
   local errors = with_error(before[3], err)
   if failures - math.min(before[2] or 0, LOST_FREE) >= most then
-    finish(id, at[7], at[8], attempt, 'dead', 'f', failures, 'r', ARGV[i + 8], 'x', errors, 'er', err)
+    finish(id, at[7], attempt, 'dead', 'f', failures, 'r', ARGV[i + 8], 'x', errors, 'er', err)
     return 'dead'
   end
-  write(id, at[7], at[8], attempt, 'retry', not_before(due), 'f', failures, 'r', ARGV[i + 8], 'x', errors)
+  write(id, at[7], attempt, 'retry', not_before(due), 'f', failures, 'r', ARGV[i + 8], 'x', errors)
   if due > now then
     park(id, at[3], due, false)
   else
@@ -58,7 +58,7 @@ end
 
 local function set_aside(i, id, attempt, at, tenant)
   local due = tonumber(ARGV[i + 9])
-  write(id, at[7], at[8], attempt, 'parked', not_before(due), 'r', ARGV[i + 8])
+  write(id, at[7], attempt, 'parked', not_before(due), 'r', ARGV[i + 8])
   park(id, at[3], due, true)
   if ARGV[i + 10] == '1' then
     call('ZADD', tag .. ':blocked', due == 0 and '+inf' or due, tenant)
@@ -67,7 +67,7 @@ end
 
 local function settle(i)
   local id, attempt, kind = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local at = call('HMGET', task_prefix .. id, 's', 'a', 'k', 'ca', 'c', 'w', 'v', 'fw')
+  local at = call('HMGET', task_prefix .. id, 's', 'a', 'k', 'ca', 'c', 'w', 'fw')
   if at[1] ~= 'running' or at[2] ~= attempt then return repeated(at[1], attempt, at[2], kind, ARGV[i + 3]) end
   local _, _, expected, most, tenant, task_type = constants(at[3])
   leave_running(id, tenant, task_type, at[6])
@@ -84,7 +84,7 @@ local function settle(i)
     set_aside(i, id, attempt, at, tenant)
   else
     correct_charge(tenant, expected, 0)
-    write(id, at[7], at[8], attempt, 'handed_back', '{}')
+    write(id, at[7], attempt, 'handed_back', '{}')
     requeue(id, at[3], now, attempt)
   end
   return 'done'
