@@ -133,6 +133,10 @@ bench-planner: $(VENV)/.test ## The planner beside KEDA's and HPA's rules: TRACE
 bench-ledger: $(VENV)/.test ## Reserve, sent, settle on one contended tenant from 16 processes
 	@$(BIN)/python -m bench.ledger $(ARGS)
 
+.PHONY: bench-wake
+bench-wake: $(VENV)/.test ## From a first task to its start in a new pod, 20 times; needs what e2e needs
+	@$(BIN)/python -m bench.wake $(ARGS)
+
 # ---- what the targets above need
 
 $(VENV)/.pip:
