@@ -23,9 +23,7 @@ def choose_offer(catalog: Catalog, request: SubmitRequest) -> Offer:
         return offer
     broken = catalog.broken.get(request.type)
     if broken is not None:
-        raise InvalidRequest(
-            f"task type {request.type} has an input schema that cannot be used: {broken}", field="type"
-        )
+        raise InvalidRequest(f"task type {request.type} has an input schema that {broken}", field="type")
     there_are = _there_are(request.type, catalog.offers)
     raise InvalidRequest(f"task type {request.type} does not exist; {there_are}", field="type")
 

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema_rs
-
 from agentfleet_core.api.v1alpha1 import ModelTierSpec, TaskTypeSpec
-from agentfleet_core.errors import Unauthorized
+from agentfleet_core.errors import InvalidInput, Unauthorized
 from agentfleet_core.fleet.config import CompiledPool, FleetConfig, key_hash
+from agentfleet_core.fleet.schemas import compiled_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +74,9 @@ def compile_catalog(config: FleetConfig) -> Catalog:
     broken: dict[str, str] = {}
     for name, spec in config.task_types.items():
         try:
-            offers[name] = Offer(name, spec, _compiled(spec.input_schema))
-        except (ValueError, jsonschema_rs.ReferencingError) as error:
-            broken[name] = str(error).splitlines()[0]
+            offers[name] = Offer(name, spec, compiled_schema(spec.input_schema))
+        except InvalidInput as error:
+            broken[name] = str(error)
     principals = {
         digest: Principal(tenant)
         for tenant, compiled in config.tenants.items()
@@ -85,8 +84,3 @@ def compile_catalog(config: FleetConfig) -> Catalog:
     }
     principals |= {digest: Principal("", admin=True) for digest in config.admin_key_hashes}
     return Catalog(config, offers, broken, principals)
-
-
-def _compiled(schema: dict[str, Any]) -> Any:
-    """`offline`: a schema never makes the coordinator fetch anything."""
-    return jsonschema_rs.validator_for(schema, offline=True)

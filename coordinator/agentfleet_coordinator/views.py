@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import orjson
 
 from agentfleet_core.budget.limits import Balance
-from agentfleet_core.errors import InvalidInput
 from agentfleet_core.queue.depth import claimable, held_back, running
 from agentfleet_core.queue.envelope import Event, PoolCounters, TaskRecord
-from agentfleet_core.queue.step import StepRecord, decode_step
+from agentfleet_core.queue.step import StepRecord, decode_steps
 from agentfleet_core.queue.task_view import Json, content, instant, money
 
 
@@ -68,13 +67,7 @@ def balance(found: Balance) -> Json:
 
 def steps(journal: Mapping[str, bytes]) -> list[StepRecord]:
     """In the order in which they began."""
-    found = []
-    for value in journal.values():
-        try:
-            found.append(decode_step(value))
-        except InvalidInput:
-            continue  # the journal also holds facts that are no steps
-    return sorted(found, key=lambda step: (step.started_ms, step.ended_ms))
+    return sorted(decode_steps(journal).values(), key=lambda step: (step.started_ms, step.ended_ms))
 
 
 def _step(step: StepRecord) -> Json:

@@ -14,6 +14,7 @@ from agentfleet.models import Result, TaskRequest
 from agentfleet.wire import Call
 from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, TaskFailed, Unavailable
 from agentfleet_core.problems import error_of
+from agentfleet_core.resilience.retry_after import retry_after_seconds
 
 MAX_DELAY_SECONDS = 15.0
 MAX_RETRY_AFTER_SECONDS = 60.0
@@ -69,7 +70,7 @@ def exchange(call: Call, retries: int) -> Generator[Call | Pause, Answer, tuple[
         elif last or answer.status not in RETRY_STATUSES:
             raise wire.failure(answer.status, answer.content, answer.retry_after)
         else:
-            yield pause_before(attempt, wire.seconds(answer.retry_after))
+            yield pause_before(attempt, retry_after_seconds(answer.retry_after) or 0.0)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from agentfleet.models import TaskEvent, TaskRequest
 from agentfleet_core.errors import AgentfleetError, InvalidRequest
 from agentfleet_core.problems import error_of
+from agentfleet_core.resilience.retry_after import retry_after_seconds
 
 BATCH = 1_000
 """Tasks in one request at most."""
@@ -112,14 +113,7 @@ def failure(status: int, content: bytes, retry_after: str | None) -> AgentfleetE
     if not isinstance(problem, dict):
         text = content[:200].decode(errors="replace").strip()
         problem = {"detail": f"the server answered {status}: {text or 'nothing'}"}
-    return error_of(problem, status=status, retry_after_seconds=seconds(retry_after) or 1.0)
-
-
-def seconds(retry_after: str | None) -> float:
-    try:
-        return max(0.0, float(retry_after or 0))
-    except ValueError:
-        return 0.0
+    return error_of(problem, status=status, retry_after_seconds=retry_after_seconds(retry_after) or 1.0)
 
 
 class EventParser:

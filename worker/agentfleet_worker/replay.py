@@ -29,7 +29,11 @@ def partial(steps: Mapping[str, StepRecord], limit: str, seconds: int) -> Ending
         output = encode_json({"steps": {key: None for key, _ in in_order}})
         lacks.append("The steps' results are too large for one result; read them from the task's steps.")
     return Ending(
-        SettleKind.END, AttemptReason.TASK_TIMEOUT, TaskState.PARTIAL, output=output, limitations=tuple(lacks)
+        SettleKind.END,
+        AttemptReason.TASK_TIMEOUT,
+        state=TaskState.PARTIAL,
+        output=output,
+        limitations=tuple(lacks),
     )
 
 

@@ -7,11 +7,12 @@ import jsonschema_rs
 import orjson
 
 from agentfleet_core.errors import InvalidInput
+from agentfleet_core.fleet.schemas import compiled_schema
 
 MAX_PROBLEMS = 5
 _MOST_KEPT = 1_000
 
-_compiled: dict[bytes, jsonschema_rs.Validator] = {}
+_compiled: dict[bytes, jsonschema_rs.Draft202012Validator] = {}
 
 
 def problems_of(schema: Mapping[str, Any], value: Any) -> str:
@@ -31,16 +32,14 @@ def problems_of(schema: Mapping[str, Any], value: Any) -> str:
     return "; ".join(found)
 
 
-def _validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
+def _validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
     text = orjson.dumps(schema)
     validator = _compiled.get(text)
     if validator is None:
         try:
-            validator = jsonschema_rs.Draft202012Validator(dict(schema))
-        except ValueError as error:
-            raise InvalidInput(
-                f"outputSchema is no JSON Schema: {error}", field="spec.outputSchema"
-            ) from error
+            validator = compiled_schema(schema)
+        except InvalidInput as error:
+            raise InvalidInput(f"outputSchema {error}", field="spec.outputSchema") from error
         if len(_compiled) >= _MOST_KEPT:
             _compiled.clear()
         _compiled[text] = validator

@@ -4,6 +4,7 @@ A step's record is written before the next step starts and is read by every late
 (a result's steps) and by people. Fields may be added, never renamed: journals outlive releases.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,6 +86,15 @@ def decode_step(value: bytes) -> StepRecord:
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"not a step record: {value[:80]!r}") from error
+
+
+def decode_steps(journal: Mapping[str, bytes]) -> dict[str, StepRecord]:
+    """By their keys, without what is no step: facts that a journal also holds, or a later release's kind."""
+    found = {}
+    for key, value in journal.items():
+        with contextlib.suppress(InvalidInput):
+            found[key] = decode_step(value)
+    return found
 
 
 def encode_json(value: Any) -> bytes:
