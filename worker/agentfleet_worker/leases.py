@@ -79,6 +79,7 @@ class LeaseKeeper:
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
+        self._arm()  # before the thread's first tick: the first task may be the one that lets no thread run
         self._thread.start()
 
     def close(self) -> None:
@@ -91,13 +92,16 @@ class LeaseKeeper:
         period = self._lease_ms / 3_000
         renew_at = time.monotonic() + period
         while not self._stop.wait(TICK_SECONDS):
-            # Re-armed each tick: it fires only when no Python thread gets to run for a whole lease.
-            faulthandler.dump_traceback_later(self._lease_ms / 1000 + 1, exit=True)
+            self._arm()
             now = time.monotonic()
             self._watch_loop(now)
             if now >= renew_at:
                 renew_at = now + period
                 self._renew()
+
+    def _arm(self) -> None:
+        """Anew each tick, so it fires only when no Python thread gets to run for a whole lease."""
+        faulthandler.dump_traceback_later(self._lease_ms / 1000 + 1, exit=True)
 
     def _renew(self) -> None:
         attempts = {attempt.id: attempt.claim.attempt for attempt in list(self._held.values())}

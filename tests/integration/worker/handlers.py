@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from agentfleet import TaskContext, tool
+from agentfleet import HandlerFailed, TaskContext, tool
 
 RUNS: Counter[str] = Counter()
 """How often each thing ran in this process, by task id and name."""
@@ -54,6 +56,13 @@ async def leave_early(ctx: TaskContext, question: str) -> str:
     return "stayed"
 
 
+async def call_path(ctx: TaskContext, method: str, path: str) -> int:
+    """The answer's status. Through the SDK's own HTTP client: its request methods would tidy the path."""
+    url = f"https://api.anthropic.com{path}"
+    answer = await ctx.client._client.request(method, url, json={} if method == "POST" else None)
+    return answer.status_code
+
+
 TEXTS: dict[str, str] = {}
 
 
@@ -86,6 +95,15 @@ async def ignore_the_stop(ctx: TaskContext) -> str:
                 return "at last"
 
 
+async def ignore_every_stop(ctx: TaskContext, gate: str) -> str:
+    while not GATES[gate].is_set():
+        try:
+            await GATES[gate].wait()
+        except asyncio.CancelledError:
+            count(ctx, "ignored")
+    return "at last"
+
+
 async def three_calls(ctx: TaskContext, label: str) -> dict[str, Any]:
     costs = []
     for number in (1, 2, 3):
@@ -93,6 +111,48 @@ async def three_calls(ctx: TaskContext, label: str) -> dict[str, Any]:
         reply = await ctx.llm(f"call-{number}", prompt=prompt, max_output_tokens=60)
         costs.append(reply.cost_nano_usd)
     return {"label": label, "costs": costs}
+
+
+async def ask_twice_at_once(ctx: TaskContext, question: str) -> list[str]:
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(ctx.llm(name, prompt=question)) for name in ("one", "two")]
+    return [task.result().text for task in asked]
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+RAISED: dict[str, Callable[[], BaseException]] = {
+    "exit": lambda: SystemExit(3),
+    "interrupt": KeyboardInterrupt,
+    "base": lambda: BaseException("odd"),
+    "wordless": Wordless,
+    "surrogate": lambda: ValueError("\ud800 bad"),
+    "failed with a surrogate": lambda: HandlerFailed("\ud800 bad"),
+    "group": lambda: BaseExceptionGroup(
+        "several", [ExceptionGroup("inner", [ValueError("first")]), SystemExit(3)]
+    ),
+}
+
+
+async def raise_it(ctx: TaskContext, what: str) -> None:
+    raise RAISED[what]()
+
+
+def raise_in_a_thread(ctx: TaskContext, what: str) -> None:
+    raise RAISED[what]()
+
+
+async def raise_in_a_step(ctx: TaskContext, what: str) -> None:
+    await ctx.step("raises", raise_it, ctx, what)
+
+
+async def raise_in_a_group(ctx: TaskContext, what: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(raise_it(ctx, what))
+        group.create_task(asyncio.sleep(60))
 
 
 async def fail_first(ctx: TaskContext, times: int) -> dict[str, Any]:
@@ -152,6 +212,10 @@ def plain_function(ctx: TaskContext, seconds: float) -> str:
 
 async def block_the_loop(ctx: TaskContext, seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251 -- what a bad handler does
+
+
+async def match_forever(ctx: TaskContext, text: str) -> bool:
+    return re.fullmatch(r"(a+)+", text) is not None  # each letter doubles the work; no thread runs meanwhile
 
 
 @tool
