@@ -6,7 +6,7 @@ same sentences.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
@@ -35,42 +35,51 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True)
-class FleetView:
-    """All objects of one namespace at one moment; `secrets` None: they cannot be seen."""
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """All objects of one namespace at one moment, and what the rules look up in them."""
 
-    resources: Sequence[AnyResource]
     secrets: Secrets | None
+    """None: they cannot be seen."""
     now: datetime
-    existing: Collection[tuple[str, str]] = ()
-    """Kind and name of objects that exist beside `resources`, though they cannot be read."""
-    names: Mapping[str, frozenset[str]] = field(init=False)
-    ranks: Mapping[str, int] = field(init=False)
-    owners: Mapping[str, str] = field(init=False)
+    names: Mapping[str, frozenset[str]]
+    """By kind; with those that exist though they cannot be read."""
+    ranks: Mapping[str, int]
+    owners: Mapping[str, str]
     """Tenant to the name of the TenantBudget that holds: the oldest, then the first by name."""
-    holders: Mapping[bytes, Sequence[TenantBudget]] = field(init=False)
+    holders: Mapping[bytes, Sequence[TenantBudget]]
     """API key to the budgets that have it."""
 
-    def __post_init__(self) -> None:
-        names: dict[str, set[str]] = {}
-        for kind, name in self.existing:
-            names.setdefault(kind, set()).add(name)
-        for one in self.resources:
-            names.setdefault(one.kind, set()).add(one.metadata.name)
-        budgets = sorted(
-            (one for one in self.resources if isinstance(one, TenantBudget)),
-            key=lambda one: (one.metadata.creation_timestamp, one.metadata.name),
-            reverse=True,
-        )
-        holders: dict[bytes, list[TenantBudget]] = {}
-        for budget in budgets:
-            for key in api_keys(budget, self.secrets):
-                holders.setdefault(key, []).append(budget)
-        object.__setattr__(self, "holders", holders)
-        object.__setattr__(self, "names", {kind: frozenset(found) for kind, found in names.items()})
-        tiers = (one for one in self.resources if isinstance(one, ModelTier))
-        object.__setattr__(self, "ranks", {one.metadata.name: one.spec.rank for one in tiers})
-        object.__setattr__(self, "owners", {one.spec.tenant: one.metadata.name for one in budgets})
+
+def objects_of(
+    resources: Sequence[AnyResource],
+    secrets: Secrets | None,
+    now: datetime,
+    existing: Collection[tuple[str, str]],
+) -> Objects:
+    names: dict[str, set[str]] = {}
+    for kind, name in existing:
+        names.setdefault(kind, set()).add(name)
+    for one in resources:
+        names.setdefault(one.kind, set()).add(one.metadata.name)
+    budgets = sorted(
+        (one for one in resources if isinstance(one, TenantBudget)),
+        key=lambda one: (one.metadata.creation_timestamp, one.metadata.name),
+        reverse=True,
+    )
+    holders: dict[bytes, list[TenantBudget]] = {}
+    for budget in budgets:
+        for key in api_keys(budget, secrets):
+            holders.setdefault(key, []).append(budget)
+    tiers = (one for one in resources if isinstance(one, ModelTier))
+    return Objects(
+        secrets=secrets,
+        now=now,
+        names={kind: frozenset(found) for kind, found in names.items()},
+        ranks={one.metadata.name: one.spec.rank for one in tiers},
+        owners={one.spec.tenant: one.metadata.name for one in budgets},
+        holders=holders,
+    )
 
 
 Problem = tuple[str, Reason, str]
@@ -85,7 +94,7 @@ def review(
     existing: Collection[tuple[str, str]] = (),
 ) -> tuple[Finding, ...]:
     """Everything wrong, in the order of the objects and of their fields."""
-    view = FleetView(resources, secrets, now, existing)
+    view = objects_of(resources, secrets, now, existing)
     return tuple(
         Finding(one.kind, one.metadata.name, where, reason, message)
         for one in resources
@@ -93,7 +102,7 @@ def review(
     )
 
 
-def _problems(one: AnyResource, view: FleetView) -> Iterator[Problem]:
+def _problems(one: AnyResource, view: Objects) -> Iterator[Problem]:
     if isinstance(one, AgentPool):
         yield from _overlay(one)
     elif isinstance(one, ModelTier):
@@ -112,7 +121,7 @@ def _overlay(pool: AgentPool) -> Iterator[Problem]:
         yield f"spec.worker.podOverlay{path}", Reason.FORBIDDEN_OVERLAY, message
 
 
-def _provider(tier: ModelTier, view: FleetView) -> Iterator[Problem]:
+def _provider(tier: ModelTier, view: Objects) -> Iterator[Problem]:
     provider = tier.spec.provider
     if provider.api_key_secret_ref is not None:
         yield from _secret(provider.api_key_secret_ref, "spec.provider.apiKeySecretRef", view)
@@ -124,7 +133,7 @@ def _provider(tier: ModelTier, view: FleetView) -> Iterator[Problem]:
         )
 
 
-def _prices(tier: ModelTier, view: FleetView) -> Iterator[Problem]:
+def _prices(tier: ModelTier, view: Objects) -> Iterator[Problem]:
     today = view.now.date().isoformat()
     for index, model in enumerate(tier.spec.models):
         first = min(price.effective_from for price in model.prices)
@@ -136,13 +145,13 @@ def _prices(tier: ModelTier, view: FleetView) -> Iterator[Problem]:
             )
 
 
-def _pools(kind: TaskType, view: FleetView) -> Iterator[Problem]:
+def _pools(kind: TaskType, view: Objects) -> Iterator[Problem]:
     yield from _reference("AgentPool", kind.spec.pool, "spec.pool", view)
     for index, pool in enumerate(kind.spec.pools):
         yield from _reference("AgentPool", pool, f"spec.pools[{index}]", view)
 
 
-def _tier_bounds(kind: TaskType, view: FleetView) -> Iterator[Problem]:
+def _tier_bounds(kind: TaskType, view: Objects) -> Iterator[Problem]:
     bounds = kind.spec.tier
     named = {"lowest": bounds.lowest, "default": bounds.default, "highest": bounds.highest}
     for word, tier in named.items():
@@ -159,7 +168,7 @@ def _tier_bounds(kind: TaskType, view: FleetView) -> Iterator[Problem]:
             )
 
 
-def _schemas(kind: TaskType, view: FleetView) -> Iterator[Problem]:
+def _schemas(kind: TaskType, view: Objects) -> Iterator[Problem]:
     for word, schema in (("inputSchema", kind.spec.input_schema), ("outputSchema", kind.spec.output_schema)):
         problem = schema_problem(schema)
         if problem is not None:
@@ -167,7 +176,7 @@ def _schemas(kind: TaskType, view: FleetView) -> Iterator[Problem]:
             yield f"spec.{word}{path}", Reason.INVALID_SCHEMA, message
 
 
-def _templates(kind: TaskType, view: FleetView) -> Iterator[Problem]:
+def _templates(kind: TaskType, view: Objects) -> Iterator[Problem]:
     if kind.spec.agent is None:
         return
     for word, text in (("system", kind.spec.agent.system), ("prompt", kind.spec.agent.prompt)):
@@ -175,7 +184,7 @@ def _templates(kind: TaskType, view: FleetView) -> Iterator[Problem]:
             yield f"spec.agent.{word}", Reason.INVALID_TEMPLATE, message
 
 
-def _one_budget_a_tenant(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
+def _one_budget_a_tenant(budget: TenantBudget, view: Objects) -> Iterator[Problem]:
     owner = view.owners[budget.spec.tenant]
     if owner != budget.metadata.name:
         yield (
@@ -186,7 +195,7 @@ def _one_budget_a_tenant(budget: TenantBudget, view: FleetView) -> Iterator[Prob
         )
 
 
-def _limits(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
+def _limits(budget: TenantBudget, view: Objects) -> Iterator[Problem]:
     for index, limit in enumerate(budget.spec.limits):
         where = f"spec.limits[{index}]"
         if not is_time_zone(limit.time_zone):
@@ -201,12 +210,12 @@ def _limits(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
             yield from _reference("ModelTier", limit.tier, f"{where}.tier", view)
 
 
-def _tenant_key(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
+def _tenant_key(budget: TenantBudget, view: Objects) -> Iterator[Problem]:
     if budget.spec.api_key_secret_ref is not None:
         yield from _secret(budget.spec.api_key_secret_ref, "spec.apiKeySecretRef", view)
 
 
-def _key_of_its_own(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
+def _key_of_its_own(budget: TenantBudget, view: Objects) -> Iterator[Problem]:
     """Each of those that share a key is told of another."""
     for key in sorted(api_keys(budget, view.secrets)):
         other = next((one for one in view.holders[key] if one.spec.tenant != budget.spec.tenant), None)
@@ -219,14 +228,14 @@ def _key_of_its_own(budget: TenantBudget, view: FleetView) -> Iterator[Problem]:
             return
 
 
-TIER_RULES: tuple[Callable[[ModelTier, FleetView], Iterator[Problem]], ...] = (_provider, _prices)
-TYPE_RULES: tuple[Callable[[TaskType, FleetView], Iterator[Problem]], ...] = (
+TIER_RULES: tuple[Callable[[ModelTier, Objects], Iterator[Problem]], ...] = (_provider, _prices)
+TYPE_RULES: tuple[Callable[[TaskType, Objects], Iterator[Problem]], ...] = (
     _pools,
     _tier_bounds,
     _schemas,
     _templates,
 )
-BUDGET_RULES: tuple[Callable[[TenantBudget, FleetView], Iterator[Problem]], ...] = (
+BUDGET_RULES: tuple[Callable[[TenantBudget, Objects], Iterator[Problem]], ...] = (
     _one_budget_a_tenant,
     _limits,
     _tenant_key,
@@ -234,13 +243,13 @@ BUDGET_RULES: tuple[Callable[[TenantBudget, FleetView], Iterator[Problem]], ...]
 )
 
 
-def _reference(kind: str, name: str, where: str, view: FleetView) -> Iterator[Problem]:
+def _reference(kind: str, name: str, where: str, view: Objects) -> Iterator[Problem]:
     known = view.names.get(kind, frozenset())
     if name not in known:
         yield where, Reason.REFERENCE_NOT_FOUND, f'"{name}" names no {kind}; {choices(name, known)}'
 
 
-def _secret(ref: SecretKeyRef, where: str, view: FleetView) -> Iterator[Problem]:
+def _secret(ref: SecretKeyRef, where: str, view: Objects) -> Iterator[Problem]:
     if view.secrets is None:
         return
     secret = view.secrets.get(ref.name)
