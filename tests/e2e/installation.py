@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -46,10 +47,14 @@ class Forward:
 class Installation:
     """`with Installation() as fleet`: installed, ready, and removed with its namespace at the end."""
 
-    def __init__(self, *, values: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, values: dict[str, Any] | None = None, before: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """`before`: manifests that must be there when the chart is installed."""
         self.namespace = f"fleet-{uuid.uuid4().hex[:8]}"
         self.release = "af"
         self._values = values or {}
+        self._before = before
         self._forward: Forward | None = None
 
     def __enter__(self) -> Self:
@@ -57,6 +62,8 @@ class Installation:
         level = "pod-security.kubernetes.io/enforce=restricted"
         kubectl("label", "namespace", self.namespace, level)
         try:
+            if self._before:
+                self.apply(*self._before)
             self.install()
         except BaseException:
             self.__exit__()
