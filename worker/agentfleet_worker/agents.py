@@ -35,6 +35,7 @@ from agentfleet_worker.turns import (
     read_turn,
     without_thinking,
 )
+from agentfleet_worker.words import text_of
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ async def _tool_step(
         # sees the place in the log; whoever waits for the task sees the text in its step.
         told = {"tool": tool.name, "task": context.task_id}
         log.warning("a tool failed; the model was told", extra=told, exc_info=error)
-        return _refused(f"{tool.name} failed: {type(error).__name__}: {error}"[:2_000])
+        return _refused(f"{tool.name} failed: {type(error).__name__}: {text_of(error)}"[:2_000])
     size = len(text.encode())
     if size > MAX_TOOL_RESULT_BYTES:
         most = sized(MAX_TOOL_RESULT_BYTES)

@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from inspect import CO_COROUTINE
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from agentfleet_core.queue.step import StepKind, StepRecord, decode_step
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.call import Call
 from agentfleet_worker.deadlines import within
+from agentfleet_worker.guard import Guarded
 from agentfleet_worker.limits import sized
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, fail, retry
 from agentfleet_worker.reasons import AttemptReason
@@ -125,6 +126,7 @@ class WorkerContext:
         attempt = self._attempt
         if attempt.stopped is not None:
             raise attempt.stopped
+        attempt.check_journal()
         started = time.monotonic()
         token = STEP.set(key)
         try:
@@ -215,6 +217,7 @@ class WorkerContext:
         if not await self._services.commit.journal(entry, (event,)):
             attempt.lose()
             raise AttemptLost
+        attempt.journaled(value)
 
     def _timed_out(self, name: str) -> Any:
         seconds = self._attempt.spec.timeouts.step_seconds
@@ -248,17 +251,19 @@ def current_context(task: "asyncio.Task[Any]") -> WorkerContext | None:
 _WORKS_FOR: "weakref.WeakKeyDictionary[asyncio.Task[Any], WorkerContext]" = weakref.WeakKeyDictionary()
 
 
-def remember_contexts(loop: asyncio.AbstractEventLoop) -> None:
-    """Before Python 3.12 a task does not tell its context, so it is noted when the task is made."""
-    if sys.version_info >= (3, 12):
-        return
+def watch_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """What an attempt starts is guarded. Before Python 3.12 a task does not tell its context, so it is noted
+    when the task is made.
+    """
 
-    def make(
-        loop: asyncio.AbstractEventLoop, coroutine: Any, *, context: Context | None = None
-    ) -> "asyncio.Task[Any]":
-        task = asyncio.Task(coroutine, loop=loop, context=context)
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
         works_for = CURRENT.get(None)
-        if works_for is not None:
+        if works_for is None:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        if isinstance(coroutine, CoroutineType):
+            coroutine = Guarded(coroutine)
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if sys.version_info < (3, 12):
             _WORKS_FOR[task] = works_for
         return task
 

@@ -30,7 +30,7 @@ from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_core.telemetry.server import ProbeServer
 from agentfleet_worker.background import Background
 from agentfleet_worker.code import Code
-from agentfleet_worker.context import remember_contexts
+from agentfleet_worker.context import watch_tasks
 from agentfleet_worker.deadlines import Deadlines
 from agentfleet_worker.drain import drain
 from agentfleet_worker.events import Progress
@@ -113,7 +113,7 @@ class Worker:
         self._hurry = asyncio.Event()
 
     async def run(self) -> int:
-        remember_contexts(asyncio.get_running_loop())
+        watch_tasks(asyncio.get_running_loop())
         async with self._parts() as parts:
             await self._work(parts)
         return 0

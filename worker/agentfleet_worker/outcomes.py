@@ -11,6 +11,7 @@ from agentfleet_core.problems import BASE, problem_of
 from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
 from agentfleet_core.queue.step import encode_json
 from agentfleet_worker.reasons import AttemptReason
+from agentfleet_worker.words import legible, text_of
 
 MAX_DETAIL = 2_000
 
@@ -20,7 +21,9 @@ class Ending:
     """How an attempt ends, before it is addressed to its task."""
 
     kind: SettleKind
-    reason: str = ""
+    reason: AttemptReason | None = None
+    detail: str = ""
+    """Of a park: why, in a sentence; a failure's stands in its problem."""
     state: TaskState = TaskState.FAILED
     output: bytes = b""
     problem: Mapping[str, object] | None = None
@@ -33,7 +36,7 @@ class AttemptStopped(BaseException):
     """Leaves a handler from inside: the attempt ends so, whatever the handler would still do."""
 
     def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.reason)
+        super().__init__(ending.reason or "")
         self.ending = ending
 
 
@@ -47,7 +50,9 @@ def succeed(output: bytes, limitations: tuple[str, ...] = ()) -> Ending:
 
 def fail(reason: AttemptReason, detail: str, error: BaseException | None = None, **fields: object) -> Ending:
     """The task cannot succeed: trying again changes nothing."""
-    return Ending(SettleKind.END, reason, TaskState.FAILED, problem=problem(reason, detail, error, **fields))
+    return Ending(
+        SettleKind.END, reason, state=TaskState.FAILED, problem=problem(reason, detail, error, **fields)
+    )
 
 
 def retry(
@@ -71,7 +76,8 @@ def park(reason: AttemptReason, detail: str, *, not_before_ms: int, block_tenant
     """No failure: the task waits. Its deadline stands still."""
     return Ending(
         SettleKind.PARK,
-        f"{reason}: {detail}",
+        reason,
+        legible(detail),
         not_before_ms=not_before_ms,
         block_tenant=block_tenant,
     )
@@ -89,17 +95,18 @@ def problem(
         described = problem_of(error)
     else:
         described = {"type": BASE + _slug(reason), "title": _title(reason)}
-    return {**described, "detail": detail[:MAX_DETAIL], "reason": str(reason), **fields}
+    found = {**described, "detail": detail[:MAX_DETAIL], "reason": str(reason), **fields}
+    return {name: legible(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
-def of_exception(error: Exception) -> Ending:
+def of_exception(error: BaseException) -> Ending:
     """What a handler, a step or a tool raised."""
+    said = text_of(error)
     if isinstance(error, HandlerFailed):
         ending = retry if error.retryable else fail
-        return ending(AttemptReason.HANDLER_FAILED, str(error) or "the handler failed", error)
-    where = _where(error)
-    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return retry(AttemptReason.HANDLER_FAILED, f"{detail}{where}", error)
+        return ending(AttemptReason.HANDLER_FAILED, said or "the handler failed", error)
+    detail = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return retry(AttemptReason.HANDLER_FAILED, f"{detail}{_where(error)}", error)
 
 
 def settlement(claim: Claim, ending: Ending) -> Settlement:
@@ -111,10 +118,16 @@ def settlement(claim: Claim, ending: Ending) -> Settlement:
         output=ending.output,
         error=b"" if ending.problem is None else encode_json(ending.problem),
         limitations=ending.limitations,
-        reason=ending.reason,
+        reason=_told(ending),
         not_before_ms=ending.not_before_ms,
         block_tenant=ending.block_tenant,
     )
+
+
+def _told(ending: Ending) -> str:
+    """As the task's record keeps it: the word, and its sentence where there is one."""
+    word = ending.reason or ""
+    return f"{word}: {ending.detail}" if ending.detail else word
 
 
 def _where(error: BaseException) -> str:

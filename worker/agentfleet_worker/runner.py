@@ -9,13 +9,15 @@ from dataclasses import replace
 
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.queue.envelope import Claim, SettleKind
-from agentfleet_core.queue.step import decode_step
+from agentfleet_core.queue.step import decode_steps
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.context import CURRENT, WorkerContext
 from agentfleet_worker.execute import execute
+from agentfleet_worker.guard import made_harmless
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, of_exception, park, settlement
 from agentfleet_worker.providers.errors import of_provider_error
+from agentfleet_worker.raised import counting
 from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.replay import partial
 from agentfleet_worker.services import Services
@@ -101,10 +103,12 @@ class Runner:
             return None
         except asyncio.CancelledError:
             return self._cancelled(attempt)
-        except Exception as error:  # noqa: BLE001 -- the edge of users' code
+        except GeneratorExit:
+            raise  # the loop is gone, and its coroutines are being closed
+        except BaseException as error:  # noqa: BLE001 -- the edge of users' code, which may raise anything
             if attempt.stopped is not None:
                 return self._cancelled(attempt)
-            return of_provider_error(error, attempt.now_ms()) or of_exception(error)
+            return _raised(counting(error), attempt.now_ms())
 
     def _cancelled(self, attempt: Attempt) -> Ending | None:
         """The attempt was stopped from outside, or its handler cancelled itself."""
@@ -123,7 +127,7 @@ class Runner:
             steps = await self._services.queue.steps(attempt.id)
         except Unavailable:
             steps = {}
-        return partial({key: decode_step(value) for key, value in steps.items()}, *limit)
+        return partial(decode_steps(steps), *limit)
 
     def settle(self, attempt: Attempt, ending: Ending) -> None:
         """Queued when it returns; the slot is free. The first settlement of an attempt is the one."""
@@ -146,6 +150,14 @@ class Runner:
     def refuse(self, claim: Claim, ending: Ending) -> None:
         """Settle a claim that is not run."""
         self._services.commit.settle(settlement(claim, ending))
+
+
+def _raised(error: BaseException, now_ms: int) -> Ending | None:
+    if isinstance(error, AttemptStopped):
+        return error.ending
+    if isinstance(error, AttemptLost):
+        return None
+    return of_provider_error(error, now_ms) or of_exception(made_harmless(error))
 
 
 def _type_unknown(claim: Claim) -> Ending:

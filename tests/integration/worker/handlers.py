@@ -255,3 +255,17 @@ def flow_right(ctx: TaskContext, first: str, order: str) -> str:
 
 async def flow_join(ctx: TaskContext, flow_left: str, flow_right: str) -> dict[str, str]:
     return {"left": flow_left, "right": flow_right}
+
+
+async def journal_without_end(ctx: TaskContext, size: int) -> str:
+    for _ in range(20):
+        await ctx.step("more", lambda: "x" * size)
+    return "it had an end"
+
+
+async def ask_again_after_a_retry(ctx: TaskContext, question: str) -> str:
+    first = await ctx.llm("first", prompt=question, max_output_tokens=200)
+    if ctx.attempt == 1:
+        raise ValueError("not yet")
+    second = await ctx.llm("second", prompt=first.text, max_output_tokens=200)
+    return second.text

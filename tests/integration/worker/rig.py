@@ -80,6 +80,10 @@ class Fleet:
     def pool(self, **spec: Any) -> None:
         self._pool |= spec
 
+    def provider_at(self, url: str) -> None:
+        """Another than the simulator."""
+        self._provider = url
+
     def config(self) -> FleetConfig:
         tier = {
             "provider": {"baseUrl": self._provider, "apiKeySecretRef": {"name": "provider", "key": "api-key"}}

@@ -193,3 +193,19 @@ async def test_a_handler_that_ignores_being_stopped_loses_its_slot(
         record = await fleet.run("ignore-the-stop")
         assert (record.state, problem(record)["reason"]) == ("failed", "TaskTimeout")
         assert output(await fleet.run("greet", name="Ada")) == {"greeting": "Hello, Ada"}
+
+
+async def test_a_handler_that_never_stops_loses_its_slot(
+    fleet: Fleet, gate: asyncio.Event, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one above ends by itself a little later; this one only when the test lets it."""
+    monkeypatch.setattr("agentfleet_worker.runner.IGNORED_SECONDS", 0.2)
+    fleet.handler("ignore_every_stop", timeouts={"taskSeconds": 1})
+    fleet.handler("greet")
+    fleet.pool(concurrency=1)
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ignore-every-stop", gate=request.node.name)
+        assert (record.state, problem(record)["reason"]) == ("failed", "TaskTimeout")
+        assert output(await fleet.run("greet", name="Ada")) == {"greeting": "Hello, Ada"}
+        gate.set()

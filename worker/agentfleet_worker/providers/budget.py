@@ -68,7 +68,7 @@ class CallBudget:
         number = 0
         while True:
             await self._not_paused(attempt, until)
-            await self._pacer.wait(tier, until)
+            await self._paced(attempt, tier, until)
             number += 1
             try:
                 hold = await self._reserve(attempt, f"{hold_id}.{number}", amount, tier=tier, until=until)
@@ -143,6 +143,17 @@ class CallBudget:
     def _paused(self, attempt: Attempt) -> str | None:
         envelope = attempt.claim.envelope
         return self._follower.paused(pool=self._pool, tenant=envelope.tenant, task_type=envelope.type)
+
+    async def _paced(self, attempt: Attempt, tier: str, until: float) -> None:
+        seconds = await self._pacer.wait(tier, until)
+        if seconds:
+            not_before_ms = attempt.now_ms() + int(seconds * 1000)
+            detail = f"the provider asked tier {tier} to wait for another {seconds:.0f} s"
+            raise AttemptStopped(park(AttemptReason.THROTTLED, detail, not_before_ms=not_before_ms))
+
+    def may_leave(self, attempt: Attempt) -> bool:
+        """Asked once more right before a request's bytes leave: since the hold was marked, time has passed."""
+        return self._paused(attempt) is None
 
     async def _not_paused(self, attempt: Attempt, until: float) -> None:
         patience = min(until, time.monotonic() + PAUSE_PATIENCE_SECONDS)

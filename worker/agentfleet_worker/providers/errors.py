@@ -4,6 +4,7 @@ from anthropic import APIConnectionError, APIError, APIStatusError
 
 from agentfleet_core.errors import ProviderError
 from agentfleet_core.resilience.classify import Fail, classify
+from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_worker.outcomes import Ending, fail, park, retry
 from agentfleet_worker.reasons import AttemptReason
 
@@ -12,7 +13,7 @@ def as_provider_error(error: APIError) -> ProviderError:
     """The SDK's error as one of ours."""
     if isinstance(error, APIStatusError):
         message = error.api_message or f"HTTP {error.status_code}"
-        seconds = _number(error.response.headers.get("retry-after"))
+        seconds = retry_after_seconds(error.response.headers.get("retry-after"))
         kind = str(error.type or "http_error")
         return ProviderError(
             f"the provider answered {error.status_code}, {kind}: {message}",
@@ -26,7 +27,7 @@ def as_provider_error(error: APIError) -> ProviderError:
     return ProviderError(f"the call did not get through: {detail}", status=None, kind=kind)
 
 
-def of_provider_error(error: Exception, now_ms: int) -> Ending | None:
+def of_provider_error(error: BaseException, now_ms: int) -> Ending | None:
     """None: it is no provider's failure."""
     if isinstance(error, APIError):
         error = as_provider_error(error)
@@ -40,10 +41,3 @@ def of_provider_error(error: Exception, now_ms: int) -> Ending | None:
         # Not the task's failure: it waits as long as the provider asked for, and its deadline stands still.
         return park(AttemptReason.THROTTLED, str(error), not_before_ms=now_ms + int(seconds * 1000))
     return retry(AttemptReason.PROVIDER_UNAVAILABLE, str(error), error)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else max(0.0, float(text))
-    except ValueError:
-        return None

@@ -9,6 +9,7 @@ Forbidden: any way to the provider that does not come through here.
 import asyncio
 import hashlib
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -30,8 +31,10 @@ from agentfleet_worker.providers.tries import Broken, MeteredTry, TryServices
 from agentfleet_worker.reasons import AttemptReason
 
 MESSAGES = "/v1/messages"
-FREE = ("/v1/messages/count_tokens", "/v1/models")
-"""Calls that the provider does not bill: sent with the tier's key, not journaled."""
+FREE = re.compile(r"POST /v1/messages/count_tokens|GET /v1/models(/(?!\.{1,2}$)[A-Za-z0-9._~:@-]+)?")
+"""Calls that the provider does not bill: sent with the tier's key, not journaled. Matched whole, on the path
+as it is sent: an escape could mean another path to whoever stands between.
+"""
 
 _NOT_PASSED_ON = frozenset(
     {b"host", b"content-length", b"accept-encoding", b"authorization", b"x-api-key", b"accept", b"connection"}
@@ -52,7 +55,8 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
         path = request.url.path
         if request.method == "POST" and path == MESSAGES:
             return await self._message(payer, request)
-        if path.startswith(FREE):
+        sent_path = request.url.raw_path.partition(b"?")[0].decode()
+        if FREE.fullmatch(f"{request.method} {sent_path}"):
             return await self._free(payer, request)
         return _refusal(
             400, "invalid_request_error", f"what {request.method} {path} costs is unknown: not sent"
@@ -70,6 +74,7 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
         if recorded is not None:
             call.record = recorded
             return _response(recorded, streams)
+        payer.running.check_journal()
         try:
             paid = self._prepared(payer, call, body, request)
         except InvalidInput as error:

@@ -5,8 +5,6 @@ told.
 import asyncio
 import time
 
-from agentfleet_core.errors import ProviderError
-
 
 class Pacer:
     def __init__(self) -> None:
@@ -16,15 +14,12 @@ class Pacer:
         """No call of the tier leaves before then."""
         self._free_at[tier] = max(self._free_at.get(tier, 0.0), time.monotonic() + seconds)
 
-    async def wait(self, tier: str, until: float) -> None:
-        """Raises `ProviderError` at once when the tier is free again only after `until` (monotonic)."""
-        while (free_at := self._free_at.get(tier, 0.0)) > time.monotonic():
-            seconds = free_at - time.monotonic()
-            if free_at > until:
-                raise ProviderError(
-                    f"tier {tier} takes no calls for another {seconds:.1f} s",
-                    status=429,
-                    kind="rate_limit_error",
-                    retry_after_seconds=seconds,
-                )
+    async def wait(self, tier: str, until: float) -> float:
+        """0 once the tier is free; at once the seconds until then, when that is after `until`
+        (monotonic).
+        """
+        while (seconds := self._free_at.get(tier, 0.0) - time.monotonic()) > 0:
+            if time.monotonic() + seconds > until:
+                return seconds
             await asyncio.sleep(seconds)
+        return 0.0

@@ -6,8 +6,9 @@ provider may bill it). A cancelled caller does not stop the settling: that goes 
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from agentfleet_core.budget.usage import Report, read_usage
 from agentfleet_core.errors import CostUnknown
 from agentfleet_core.queue.envelope import JournalEntry
 from agentfleet_core.queue.step import StepKind, StepRecord
+from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_core.telemetry import metrics
 from agentfleet_worker.background import Background
 from agentfleet_worker.call import PaidCall
@@ -31,6 +33,8 @@ from agentfleet_worker.providers.pacing import Pacer
 from agentfleet_worker.providers.sse import StreamError, StreamReader
 
 CONNECT_SECONDS = 10.0
+REST_SECONDS = 0.1
+"""How long a connection may take to end an answer whose message is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class Broken:
     """The provider's own word."""
     response: httpx2.Response | None = None
     error: Exception | None = None
+
+
+class HeldBack(Exception):  # noqa: N818 -- no failure: it ends a try of which nothing has left
+    """A pause came while the connection was being made."""
 
 
 class TryServices:
@@ -66,14 +74,21 @@ class TryServices:
 
     async def open(self, paid: PaidCall) -> "MeteredTry | Broken":
         """Reserve and send; a try whose answer has begun, or how it broke. Raises `AttemptStopped`."""
-        attempt = paid.payer.running
-        hold_id = f"{attempt.id}/{attempt.claim.attempt}/{paid.call.key}.{paid.tries}"
-        hold = await self.budget.hold(attempt, hold_id, paid.amount, tier=paid.target.tier, until=paid.until)
-        answer = await MeteredTry(self, paid, hold).send()
+        while True:
+            try:
+                answer = await MeteredTry(self, paid, await self._hold(paid)).send()
+                break
+            except HeldBack:
+                paid.tries += 1  # a hold of its own; it waits there, or parks the task
         outcome = "open" if isinstance(answer, MeteredTry) else answer.kind
         if outcome != "open":
             metrics.LLM_CALLS.labels(paid.target.tier, paid.target.model, outcome).inc()
         return answer
+
+    async def _hold(self, paid: PaidCall) -> Hold:
+        attempt = paid.payer.running
+        hold_id = f"{attempt.id}/{attempt.claim.attempt}/{paid.call.key}.{paid.tries}"
+        return await self.budget.hold(attempt, hold_id, paid.amount, tier=paid.target.tier, until=paid.until)
 
 
 class MeteredTry:
@@ -97,6 +112,7 @@ class MeteredTry:
         return self._response.headers
 
     async def send(self) -> "MeteredTry | Broken":
+        """Raises `HeldBack`, the hold given back, when a pause came before anything left."""
         try:
             async with asyncio.timeout_at(self._loop_time(self._until)):
                 self._response = await self._services.wire.handle_async_request(self._request())
@@ -106,6 +122,9 @@ class MeteredTry:
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             await self._settle(0)
             return Broken(None, "connection_error", f"the provider cannot be reached: {error}", error=error)
+        except HeldBack:
+            await self._settle(0)
+            raise
         except (httpx2.TransportError, TimeoutError) as error:
             return await self._cut(error)
         except BaseException:
@@ -125,12 +144,13 @@ class MeteredTry:
                     break
                 self._take(data)
                 if self._reader.complete:
-                    last += data
-                else:
-                    yield data
+                    last = data
+                    break
+                yield data
             if not self._reader.complete:
                 raise httpx2.RemoteProtocolError("the stream ended before message_stop")
             await self._complete()
+            await _read_to_end(source)
         except TimeoutError as error:
             raise httpx2.ReadTimeout("the call did not end within llmCallSeconds") from error
         except StreamError as error:
@@ -162,9 +182,16 @@ class MeteredTry:
             "pool": seconds,
         }
         url = paid.target.base_url + "/v1/messages"
+        extensions = {"timeout": limits, "trace": self._before_it_leaves}
         return httpx2.Request(
-            "POST", url, headers=paid.headers, content=paid.payload, extensions={"timeout": limits}
+            "POST", url, headers=paid.headers, content=paid.payload, extensions=extensions
         )
+
+    async def _before_it_leaves(self, event: str, info: Mapping[str, Any]) -> None:
+        """The transport tells what it does; making a connection may have taken it seconds."""
+        attempt = self._paid.payer.running
+        if event.endswith(".send_request_headers.started") and not self._services.budget.may_leave(attempt):
+            raise HeldBack
 
     def _take(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -185,9 +212,8 @@ class MeteredTry:
         kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING]
         answer = httpx2.Response(response.status_code, headers=kept, content=body)
         kind, message = _described(answer)
-        return Broken(
-            response.status_code, kind, message, _retry_after(answer), _should_retry(answer), answer
-        )
+        seconds = retry_after_seconds(answer.headers.get("retry-after"))
+        return Broken(response.status_code, kind, message, seconds, _should_retry(answer), answer)
 
     async def _cut(self, error: Exception) -> Broken:
         await self._charge_cut()
@@ -227,9 +253,11 @@ class MeteredTry:
         )  # fmt: skip
         claim = paid.payer.running.claim
         key = f"{paid.call.key}!{claim.attempt}.{paid.tries}"
+        value = record.encode()
         await self._services.commit.journal(
-            JournalEntry(claim.envelope.id, claim.attempt, key, record.encode(), record.cost)
+            JournalEntry(claim.envelope.id, claim.attempt, key, value, record.cost)
         )
+        paid.payer.running.journaled(value)
 
     async def _complete(self) -> None:
         """Settled and journaled before anything else happens with the answer."""
@@ -249,11 +277,12 @@ class MeteredTry:
         settle = self._services.budget.settle(self._hold, cost, unconfirmed=unconfirmed)
         journal = paid.payer.write(paid.call.key, record.encode(), record)
         settled, journaled = await asyncio.gather(settle, journal, return_exceptions=True)
+        if not isinstance(settled, BaseException):
+            _count(paid, cost, report, time.monotonic() - self._sent_at)  # spent, also by a stale attempt
         for outcome in (journaled, settled):
             if isinstance(outcome, BaseException):
                 raise outcome
         paid.call.record = record
-        _count(paid, cost, report, time.monotonic() - self._sent_at)
 
     def _cost(self) -> tuple[int, bool, Report | None]:
         """A usage that no price covers is charged at the worst case: the call was made."""
@@ -266,6 +295,16 @@ class MeteredTry:
     @staticmethod
     def _loop_time(monotonic: float) -> float:
         return asyncio.get_running_loop().time() + monotonic - time.monotonic()
+
+
+async def _read_to_end(source: AsyncIterator[bytes]) -> None:
+    """A connection whose answer was read to its end serves the next call. The message is there already, so
+    what the connection does now counts for nothing.
+    """
+    with contextlib.suppress(TimeoutError, httpx2.TransportError):
+        async with asyncio.timeout(REST_SECONDS):
+            async for _ in source:
+                pass
 
 
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
@@ -281,14 +320,6 @@ def _described(answer: httpx2.Response) -> tuple[str, str]:
 
 def _should_retry(answer: httpx2.Response) -> bool | None:
     return {"true": True, "false": False}.get(answer.headers.get("x-should-retry", ""))
-
-
-def _retry_after(answer: httpx2.Response) -> float | None:
-    text = answer.headers.get("retry-after")
-    try:
-        return max(0.0, float(text)) if text is not None else None
-    except ValueError:
-        return None
 
 
 def _count(paid: PaidCall, cost: int, report: Report | None, seconds: float) -> None:
