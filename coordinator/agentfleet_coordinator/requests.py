@@ -7,13 +7,14 @@ limits and patterns here are those of `schemas.TaskIn`, and a test holds both to
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from agentfleet_core.errors import InvalidRequest
+from agentfleet_core.suggest import choices
 
 MAX_BODY_BYTES = 1_048_576
 MAX_BATCH_BODY_BYTES = 16_777_216
@@ -244,6 +245,14 @@ def read_labels(texts: Iterable[str]) -> Mapping[str, str] | None:
         if part:
             labels[key] = value
     return labels or None
+
+
+def only_known(given: Iterable[str], known: Sequence[str]) -> None:
+    """Raises `InvalidRequest` for a query parameter that would be ignored."""
+    for name in given:
+        if name not in known:
+            message = f"there is no parameter {shown(name)}; {choices(name, known)}"
+            raise InvalidRequest(message, field=name[:64])
 
 
 def read_number(name: str, text: str | None, least: float, most: float, default: float) -> float:

@@ -5,6 +5,9 @@ import json
 from agentfleet_cli.simulator.answer import example
 from agentfleet_core.fleet.config import FleetConfig
 
+SAID_BY_CUSTOMERS = frozenset({"message", "question", "text", "complaint", "complaints", "reason"})
+"""Fields whose value is a sentence."""
+
 
 def example_command(config: FleetConfig) -> list[str]:
     """`submit TYPE field=value …`, with values that fit the type's input schema."""
@@ -15,7 +18,7 @@ def example_command(config: FleetConfig) -> list[str]:
     fields = spec.input_schema.get("properties", {})
     for key, value in values.items():
         if isinstance(value, str) and not {"pattern", "enum", "const"} & set(fields.get(key, {})):
-            values[key] = "It arrived broken."
+            values[key] = "It arrived broken." if key in SAID_BY_CUSTOMERS else f"any {key}"
     return ["submit", name, *(_pair(key, value) for key, value in values.items()), "--wait"]
 
 

@@ -26,6 +26,8 @@ SENTENCES: Final = (
     "Nothing further is needed from your side. ",
     "If anything is still unclear, just reply to this message. ",
 )
+MARK: Final = "(simulated) "
+"""Begins an answer that no script wrote, so that nobody looks for it in their own code."""
 MUSINGS: Final = (
     "First I should see what is being asked. ",
     "The facts given are enough to decide. ",
@@ -161,7 +163,7 @@ def _words(prompt: Prompt, turn: Turn, planned: int, dice: random.Random) -> tup
         return "", (Call(name, made_up if isinstance(made_up, dict) else {}),)
     if prompt.output_schema is not None:
         return orjson.dumps(example(prompt.output_schema, prompt.first)).decode(), ()
-    return _prose(SENTENCES, planned, dice), ()
+    return _prose(SENTENCES, planned, dice, mark=MARK), ()
 
 
 def _text_tokens(text: str, scripted: int | None) -> int:
@@ -196,13 +198,15 @@ def _cut(blocks: Sequence[Block], max_tokens: int) -> tuple[tuple[Block, ...], b
     return tuple(kept), False
 
 
-def _prose(sentences: Sequence[str], tokens: int, dice: random.Random) -> str:
-    """Text of exactly so many tokens."""
+def _prose(sentences: Sequence[str], tokens: int, dice: random.Random, *, mark: str = "") -> str:
+    """Text of exactly so many tokens; where it is cut, it shows that it is."""
     size = max(1, tokens) * BYTES_PER_TOKEN
     start = dice.randrange(len(sentences))
     rotated = "".join((*sentences[start:], *sentences[:start]))
-    text = (rotated * (size // len(rotated) + 1))[:size]
-    return text if not text.endswith(" ") else f"{text[:-1]}."
+    text = (mark + rotated * (size // len(rotated) + 1))[:size]
+    if text.endswith((".", " ")):
+        return f"{text[:-1]}."
+    return f"{text[:-3]}..."
 
 
 def example(schema: Mapping[str, Any], prompt: str) -> Any:

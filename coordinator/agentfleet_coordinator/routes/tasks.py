@@ -18,6 +18,7 @@ from agentfleet_coordinator.requests import (
     KEY_PATTERN,
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
+    only_known,
     parse_batch,
     parse_json,
     read_labels,
@@ -55,6 +56,7 @@ FILTERS = (
     query("limit", "Tasks on a page.", type="integer", minimum=1, maximum=MAX_LIMIT, default=50),
     query("cursor", "`next_cursor` of the page before.", type="string"),
 )
+FILTER_NAMES = tuple(str(parameter["name"]) for parameter in FILTERS)
 WAIT = query(
     "wait_seconds",
     "Hold the answer back until the task has ended, at most this long.",
@@ -157,6 +159,7 @@ async def list_tasks(request: Request) -> Response:
     """List tasks, newest first."""
     services, principal = caller(request)
     given = request.query_params
+    only_known(given.keys(), FILTER_NAMES)
     wanted = Filter(
         _state(given.get("state")), given.get("type"), given.get("pool"), read_labels(given.getlist("label"))
     )

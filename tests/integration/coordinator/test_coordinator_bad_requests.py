@@ -221,6 +221,7 @@ async def test_no_key_or_a_wrong_one_is_401(coordinator: Coordinator, authorizat
         ("/v1/tasks/interactive.01kavqz8s3h6x2m4n7p9q1r5t8/events", 404, ""),
         ("/v1/tasks/x/result?wait_seconds=1", 404, ""),
         ("/v1/tasks?limit=0", 422, "limit"),
+        ("/v1/tasks?stat=done", 422, "stat"),
         ("/v1/tasks?limit=nan", 422, "limit"),
         ("/v1/tasks?limit=1e999", 422, "limit"),
         ("/v1/tasks?limit=%F0%9F%98%80", 422, "limit"),
