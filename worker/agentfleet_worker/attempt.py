@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from agentfleet_core.api.v1alpha1.task_type import TaskTypeSpec
 from agentfleet_core.queue.envelope import Claim
+from agentfleet_core.queue.limits import MAX_JOURNAL_BYTES, MAX_JOURNAL_ENTRIES
 from agentfleet_core.resilience.deadlines import life_seconds_left, task_seconds_left
-from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending
+from agentfleet_worker.limits import sized
+from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, fail
+from agentfleet_worker.reasons import AttemptReason
 
 if TYPE_CHECKING:
     from agentfleet_worker.deadlines import Deadline
@@ -27,6 +30,8 @@ class Attempt:
         "claimed_at",
         "deadline",
         "expires",
+        "journal_bytes",
+        "journal_entries",
         "on_stop",
         "settled",
         "spec",
@@ -51,6 +56,8 @@ class Attempt:
         self.settled = False
         self._calls = 0
         self._no_calls: asyncio.Event | None = None
+        self.journal_entries = len(claim.journal)
+        self.journal_bytes = sum(map(len, claim.journal.values()))
         self.on_stop: Callable[[Attempt], object] | None = None
         """Called once, when it is first stopped from outside."""
         self.task: asyncio.Task[None] | None = None
@@ -66,6 +73,23 @@ class Attempt:
 
     def at_ms(self, monotonic: float) -> int:
         return int(monotonic * 1000 + self._offset_ms)
+
+    def journaled(self, value: bytes) -> None:
+        self.journal_entries += 1
+        self.journal_bytes += len(value)
+
+    def check_journal(self) -> None:
+        """Before a step begins, so that nothing is done, or paid for, that could not be kept. Raises
+        `AttemptStopped`.
+        """
+        if self.journal_entries < MAX_JOURNAL_ENTRIES and self.journal_bytes < MAX_JOURNAL_BYTES:
+            return
+        detail = (
+            f"the task has journaled {self.journal_entries:,} steps with {sized(self.journal_bytes)}; at "
+            f"most {MAX_JOURNAL_ENTRIES:,} and {sized(MAX_JOURNAL_BYTES)} are kept: split it into several "
+            "tasks, or store large results elsewhere and return where"
+        )
+        raise AttemptStopped(fail(AttemptReason.JOURNAL_FULL, detail))
 
     def call_begins(self) -> None:
         """A paid call is under way; it ends when it is settled and journaled."""

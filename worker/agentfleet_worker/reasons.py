@@ -26,6 +26,8 @@ class AttemptReason(StrEnum):
     """The handler does not take this input, or the prompt asks for a field that it lacks."""
     OUTPUT_REFUSED = "OutputRefused"
     """The result cannot be written as JSON, is too large, or is off the type's outputSchema."""
+    JOURNAL_FULL = "JournalFull"
+    """The task has taken as many steps as one task may, or their results are too large together."""
     ANSWER_CUT = "AnswerCut"
     """The model stopped (max_tokens, a full context window, a reason newer than this code) with nothing to
     use.

@@ -11,6 +11,9 @@ MAX_STEP_BYTES = 1 << 20
 """What a handler's step may return; larger things belong in a store of the handler's."""
 MAX_ENTRY_BYTES = 4 << 20
 """One journal entry; larger than a step, since a model's answer is paid for and must fit as it came."""
+MAX_JOURNAL_ENTRIES = 10_000
+MAX_JOURNAL_BYTES = 32 << 20
+"""Of a task's whole journal, which a later attempt is handed at once: past either no further step begins."""
 MAX_EVENT_BYTES = 64 << 10
 MAX_ERROR_BYTES = 16 << 10
 """Larger errors are kept shortened: an error must never be lost for its size."""

@@ -152,7 +152,7 @@ class CallBudget:
             raise AttemptStopped(park(AttemptReason.THROTTLED, detail, not_before_ms=not_before_ms))
 
     def may_leave(self, attempt: Attempt) -> bool:
-        """Asked once more right before a request's bytes leave: since the hold was marked, time has passed."""
+        """Asked once more right before a request's bytes leave: connecting may have taken seconds."""
         return self._paused(attempt) is None
 
     async def _not_paused(self, attempt: Attempt, until: float) -> None:

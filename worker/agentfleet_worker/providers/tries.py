@@ -51,7 +51,7 @@ class Broken:
     error: Exception | None = None
 
 
-class HeldBack(Exception):  # noqa: N818 -- no failure: it ends a try of which nothing has left
+class HeldBack(Exception):
     """A pause came while the connection was being made."""
 
 
@@ -183,12 +183,10 @@ class MeteredTry:
         }
         url = paid.target.base_url + "/v1/messages"
         extensions = {"timeout": limits, "trace": self._before_it_leaves}
-        return httpx2.Request(
-            "POST", url, headers=paid.headers, content=paid.payload, extensions=extensions
-        )
+        return httpx2.Request("POST", url, headers=paid.headers, content=paid.payload, extensions=extensions)
 
     async def _before_it_leaves(self, event: str, info: Mapping[str, Any]) -> None:
-        """The transport tells what it does; making a connection may have taken it seconds."""
+        """The transport tells what it does next."""
         attempt = self._paid.payer.running
         if event.endswith(".send_request_headers.started") and not self._services.budget.may_leave(attempt):
             raise HeldBack
