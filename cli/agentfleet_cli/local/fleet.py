@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 
 from agentfleet_cli.local import children
 from agentfleet_cli.local.actuator import LocalActuator
+from agentfleet_cli.local.code_check import check_code
 from agentfleet_cli.local.fork_server import ForkServer
 from agentfleet_cli.local.key_ring import KeyRing
 from agentfleet_cli.local.manifests import read_manifests
@@ -159,6 +160,8 @@ class LocalFleet:
         self._run(autoscaler.run, "autoscaler")
         self._run(partial(keep_up, self._redis, FLEET, follower), "upkeep")
         self._run(partial(self.publisher.watch, self._say), "manifests")
+        types = tuple(self.config.task_types.values())
+        self._run(partial(check_code, types, self._environment(), self.log("workers"), self._say), "code")
 
     async def _start_simulator(self) -> str:
         command = [sys.executable, "-m", "agentfleet_cli.simulator", "--port", "0", "--until-stdin-ends"]

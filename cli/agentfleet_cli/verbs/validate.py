@@ -33,7 +33,10 @@ def validate(
     secrets: WithSecrets = False,
     output: OutputOption = Format.TEXT,
 ) -> None:
-    """Check manifests before they are applied. Exit code 1 when there is an error."""
+    """Check manifests before they are applied. Exit code 1 when there is an error.
+
+    The code that they name is not looked at; `agentfleet dev` does that when it starts.
+    """
     now = datetime.now(UTC)
     beside = load_manifests(against, now) if against else None
     loaded = load_manifests(filename, now, beside=beside, secrets_are_here=secrets)
