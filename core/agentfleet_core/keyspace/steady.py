@@ -1,8 +1,11 @@
-"""redis-py's connections, with writes that never lose a cancellation.
+"""redis-py's connections, with writes that never lose a cancellation, and one reconnect at a time.
 
 redis-py bounds a write by `asyncio.wait_for`. On Python 3.11 that returns as if nothing had happened when it
 is cancelled in the turn of the loop in which the write ends: a task that was told to stop then goes on for
 ever. `asyncio.timeout` has no such gap, and makes no task for each command.
+
+A pub/sub connection is used by several tasks: one listens, others subscribe. When it breaks, all of them
+connect it anew, a later socket takes an earlier one's place, and that one is never closed.
 """
 
 import asyncio
@@ -17,11 +20,31 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 class SteadyWrites(AbstractConnection):
     """To be mixed into one of redis-py's connections, before it."""
 
+    _connector: asyncio.Task[object] | None = None
+    _connecting: asyncio.Lock | None = None
+
+    async def connect_check_health(
+        self, check_health: bool = True, retry_socket_connect: bool = True
+    ) -> None:
+        """As redis-py's, for one task at a time; the handshake's own commands come from the same task."""
+        task = asyncio.current_task()
+        if self._connector is not None and self._connector is task:
+            await super().connect_check_health(check_health, retry_socket_connect)
+            return
+        if self._connecting is None:
+            self._connecting = asyncio.Lock()
+        async with self._connecting:
+            self._connector = task
+            try:
+                await super().connect_check_health(check_health, retry_socket_connect)
+            finally:
+                self._connector = None
+
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
         """As redis-py's: the same health check, the same errors, the connection closed after any of them."""
-        if not self.is_connected:
+        if not self.is_connected or self._connector not in (None, asyncio.current_task()):
             await self.connect_check_health(check_health=False)
         if check_health:
             await self.check_health()  # type: ignore[no-untyped-call]  # redis-py has it without types
