@@ -69,7 +69,7 @@ class TaskIn(Shape):
     type: Name
     """The TaskType's name."""
     input: dict[str, Any] = Field(default_factory=dict)
-    """Fits the TaskType's inputSchema."""
+    """Fits the TaskType's inputSchema; the task as a whole is at most 64 objects and lists deep."""
     pool: Name | None = None
     """One of the TaskType's pools; its own when left out."""
     tier: Name | None = None

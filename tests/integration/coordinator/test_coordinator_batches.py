@@ -6,6 +6,7 @@ import pytest
 from tests.servers.coordinator import Coordinator, refund
 
 from agentfleet_coordinator import submit
+from agentfleet_coordinator.admission import admit
 from agentfleet_coordinator.queues import Queues
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.queue.envelope import TaskRecord
@@ -47,8 +48,6 @@ async def test_a_pool_whose_records_are_damaged_fails_its_own_items_alone(coordi
 async def test_a_defect_that_one_item_meets_is_that_items_answer(
     coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admit = submit.admit
-
     def defective(catalog: Any, tenant: str, request: Any, *rest: Any) -> Any:
         if request.type == "anything":
             raise RuntimeError("what nobody foresaw")
