@@ -56,8 +56,10 @@ class CostUnknown(InvalidInput):
 
 
 class NotFound(AgentfleetError):
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"{kind} {name} does not exist")
+    """`hint` says what there is, or what was meant."""
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"{kind} {name} does not exist" + (f"; {hint}" if hint else ""))
         self.kind = kind
         self.name = name
 

@@ -15,6 +15,7 @@ from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import NotFound
 from agentfleet_core.keyspace.connect import reaching_redis
 from agentfleet_core.queue.task_view import Json
+from agentfleet_core.suggest import choices
 
 router = direct_router("fleet")
 
@@ -56,7 +57,7 @@ async def explain_pool(request: Request) -> Response:
     services, _ = admin_caller(request)
     pool = request.path_params["pool"]
     if pool not in services.follower.config.pools:
-        raise NotFound("pool", pool)
+        raise NotFound("pool", pool, choices(pool, services.follower.config.pools))
     with reaching_redis():
         plan = await services.redis.hget(services.keys.plans, pool)
     paused = services.follower.paused(pool=pool)

@@ -211,7 +211,9 @@ def _type_message(wanted: str, value: Any) -> str:
     if value is None:
         return f"{words}; it has no value"
     if wanted == "string" and isinstance(value, int | float):
-        return f'{words}: put quotes around it, as in "{str(value).lower()}"'
+        # YAML has lost whether it was written 1.0 or 1.00; nearly all such fields are amounts of money.
+        whole = isinstance(value, float) and value.is_integer()
+        return f'{words}: put quotes around it, as in "{f"{value:.2f}" if whole else str(value).lower()}"'
     found = next((TYPE_WORDS[name] for name in TYPE_WORDS if _has_type(value, name)), "something else")
     return f"{words}, not {found}"
 

@@ -76,12 +76,15 @@ async def test_why_a_pool_has_its_size(coordinator: Coordinator) -> None:
     unplanned = (await coordinator.admin.get("/v1/pools/batch/why")).json()
     await coordinator.redis.hset(FleetKeys(coordinator.fleet).plans, "batch", json.dumps(PLAN))
     planned = (await coordinator.admin.get("/v1/pools/batch/why")).json()
-    unknown = await coordinator.admin.get("/v1/pools/nothing/why")
+    unknown = await coordinator.admin.get("/v1/pools/bacth/why")
 
     assert "no plan yet" in unplanned["text"]
     assert planned["text"] == PLAN["text"]
     assert planned["notes"] == PLAN["notes"]
-    assert (unknown.status_code, unknown.json()["detail"]) == (404, "pool nothing does not exist")
+    assert (unknown.status_code, unknown.json()["detail"]) == (
+        404,
+        "pool bacth does not exist; did you mean batch?",
+    )
 
 
 async def test_a_pause_shows_everywhere_and_resume_undoes_it(coordinator: Coordinator) -> None:
