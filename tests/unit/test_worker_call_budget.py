@@ -98,8 +98,9 @@ async def test_a_pause_that_comes_after_the_reserve_keeps_the_call_back() -> Non
     budget = call_budget(ledger, ledger.switchboard, Pacer())
     until = time.monotonic() + 60
     asked = asyncio.create_task(budget.hold(attempt(), "call", 100, tier="fast", until=until))
-    await ledger.given_back.wait()
-    assert ledger.sent == []
+    given_back = asyncio.create_task(ledger.given_back.wait())
+    await asyncio.wait((asked, given_back), return_when=asyncio.FIRST_COMPLETED)
+    assert (given_back.done(), asked.done(), ledger.sent) == (True, False, [])
     (balance,) = await ledger.balances("acme", limit_windows(TENANT, task_type="t", tier="fast", now=NOW))
     assert balance.held == 0
     ledger.switchboard.on = None

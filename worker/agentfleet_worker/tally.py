@@ -41,7 +41,7 @@ class Tally:
         if ending.kind is SettleKind.END:
             self._count_end(task_type, ending.state)
             return
-        metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, (ending.reason or "").partition(":")[0]).inc()
+        metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, ending.reason or "").inc()
         if ending.kind is SettleKind.RETRY and isinstance(outcome, asyncio.Future):
             outcome.add_done_callback(lambda settled: self._if_dead(task_type, settled))
 

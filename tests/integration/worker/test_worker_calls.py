@@ -1,6 +1,8 @@
 """Paid calls of a worker: through the real SDK, over real HTTP, metered below it."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from tests.integration.worker.handlers import RUNS
 from tests.integration.worker.rig import Fleet, output, problem, script, spent_and_held
 
 from agentfleet_cli.simulator.server import Simulator
-from agentfleet_core.queue.envelope import TaskRecord
+from agentfleet_core.queue.batching import GroupCommit
+from agentfleet_core.queue.envelope import Event, JournalEntry, TaskRecord
+from agentfleet_core.telemetry import metrics
 
 Provider = tuple[Simulator, str]
 
@@ -44,6 +48,33 @@ async def test_a_plain_client_gets_the_same_treatment(fleet: Fleet, stream: bool
     assert step.usage["output_tokens"] == answer["tokens"]
     assert await spent_and_held(fleet) == (record.cost, 0)
     assert record.cost > 0
+
+
+async def test_what_a_stale_attempt_spent_is_counted_all_the_same(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+
+    async def stale(self: GroupCommit, entry: JournalEntry, events: Sequence[Event] = ()) -> bool:
+        refused.set()
+        return False
+
+    monkeypatch.setattr(GroupCommit, "journal", stale)
+    fleet.handler("ask")
+    await fleet.publish()
+    before = counted_nano_usd()
+    async with fleet.worker():
+        await fleet.submit("ask", question=script(text="It ships today."))
+        await refused.wait()
+    spent, held = await spent_and_held(fleet)
+    assert spent > 0
+    assert held == 0
+    assert counted_nano_usd() - before == spent
+
+
+def counted_nano_usd() -> int:
+    (metric,) = metrics.SPENT_USD.collect()
+    return round(1_000_000_000 * sum(each.value for each in metric.samples if each.name.endswith("_total")))
 
 
 async def agent(
