@@ -10,7 +10,9 @@ from agentfleet_core.settings import FleetId
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the golden texts anew; read the diff")
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden texts anew; read the diff"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agentfleet_core.errors import DeadlineExceeded, HandlerFailed, InvalidInput
-from agentfleet_core.queue.envelope import SettleKind, TaskState
-from agentfleet_core.queue.step import StepKind, StepRecord, decode_step, encode_json
-from agentfleet_worker.outcomes import of_exception, problem
+from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind, TaskState
+from agentfleet_core.queue.step import StepKind, StepRecord, decode_step, decode_steps, encode_json
+from agentfleet_worker.outcomes import of_exception, park, problem, settlement
 from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.replay import partial
 from agentfleet_worker.templates import fill
@@ -195,3 +195,17 @@ def test_what_json_cannot_say_is_refused() -> None:
     ):
         encode_json({"a": object()})
     assert encode_json({1: {"b", "a"}}) == b'{"1":["a","b"]}'
+
+
+def test_a_park_keeps_its_word_apart_from_its_sentence() -> None:
+    ending = park(AttemptReason.THROTTLED, "the provider asks: wait", not_before_ms=7)
+    assert (ending.reason, ending.detail) == (AttemptReason.THROTTLED, "the provider asks: wait")
+    envelope = Envelope("p.01kavqz8s3h6x2m4n7p9q1r5t8", "acme", "greet", 50, "r1", "fast", "", b"{}")
+    made = settlement(Claim(envelope, 2, 0, 1, 2, 0, 3, {}), ending)
+    assert made.reason == "Throttled: the provider asks: wait"
+
+
+def test_what_is_no_step_does_not_hide_the_steps() -> None:
+    good = step(StepKind.STEP, {"n": 1}, 10)
+    later = b'{"kind":"song","name":"","result":1,"started_ms":1,"ended_ms":2}'
+    assert decode_steps({"facts": good.encode(), "route": b'"fast"', "later": later}) == {"facts": good}
