@@ -16,7 +16,7 @@ from agentfleet_core.queue.calls import check_entry, check_event, check_settleme
 from agentfleet_core.queue.envelope import Claim, Event, JournalEntry, Settlement, SettleOutcome
 from agentfleet_core.queue.streams import PoolQueue
 
-WRITES_AT_ONCE = 2
+WRITES_AT_ONCE = 4
 """While Redis works on one, the loop fills the next."""
 MOST_PER_WRITE = 500
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
