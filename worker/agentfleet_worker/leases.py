@@ -35,6 +35,8 @@ from agentfleet_worker.reasons import AttemptReason
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+JOIN_SECONDS = 0.5
+"""The thread may sit in a call to a Redis that does not answer; it ends with the process."""
 REPLACED_EXIT_CODE = 75
 """EX_TEMPFAIL: start another."""
 
@@ -84,7 +86,7 @@ class LeaseKeeper:
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(self._lease_ms / 1000)
+        self._thread.join(JOIN_SECONDS)
         faulthandler.cancel_dump_traceback_later()
         self._redis.close()
 

@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -54,7 +54,10 @@ MAX_CONNECTIONS = 1_000
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
 MAX_THREADS = 64
 """For handlers and tools that are plain functions."""
-CLOSE_SECONDS = 5.0
+LAST_CLAIM_SECONDS = 1.0
+DROP_SECONDS = 0.5
+LEAVE_SECONDS = 2.5
+"""With the two above and the lease thread: less than the 5 s that a pod has left after its grace."""
 
 
 def main(worker: "type[Worker] | None" = None, *, interruptible: bool = True) -> None:
@@ -76,12 +79,13 @@ def run(worker: "Worker", signals: Sequence[signal.Signals]) -> int:
 
         loop_factory = uvloop.new_event_loop
     calm_collector()
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        loop = runner.get_loop()
-        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
-        for number in signals:
-            loop.add_signal_handler(number, worker.stop)
-        return runner.run(worker.run())
+    # Never closed: that would wait for handlers' threads, and the process ends next.
+    runner = asyncio.Runner(loop_factory=loop_factory)
+    loop = runner.get_loop()
+    loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
+    for number in signals:
+        loop.add_signal_handler(number, worker.stop)
+    return runner.run(worker.run())
 
 
 def calm_collector() -> None:
@@ -89,6 +93,15 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+@contextlib.contextmanager
+def in_time(otherwise: str) -> Iterator[None]:
+    """A worker ends within its grace period, whatever Redis does."""
+    try:
+        yield
+    except TimeoutError:
+        log.warning("Redis does not answer to a worker that ends: %s", otherwise)
 
 
 @dataclass(slots=True)
@@ -144,10 +157,12 @@ class Worker:
             await self._started(follower)
             yield Parts(redis, queue, self.commit(queue), RedisLedger(redis, common.fleet), bells, follower)
         finally:
-            await bells.close()
-            await queue.close()
-            await follower.close()
-            await redis.aclose()
+            with in_time("its connections are dropped"):
+                async with asyncio.timeout(DROP_SECONDS):
+                    await bells.close()
+                    await queue.close()
+                    await follower.close()
+                    await redis.aclose()
 
     async def _started(self, follower: ConfigFollower) -> None:
         """Redis may come up after the worker: that is no reason to end."""
@@ -195,27 +210,34 @@ class Worker:
         finally:
             for chore in chores:
                 chore.cancel()
-            await asyncio.wait(chores, timeout=CLOSE_SECONDS)
-            services.progress.flush()
-            await services.background.finish(CLOSE_SECONDS)
-            await parts.commit.close(CLOSE_SECONDS)
+            with in_time("what is held goes on elsewhere when its lease ends"):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    services.progress.flush()
+                    await services.background.finish(LEAVE_SECONDS)
+                    await parts.commit.close(LEAVE_SECONDS)
+                    await self._forget(parts.queue)
+                    await transport.aclose()
+                    await asyncio.wait(chores)
             leases.close()
-            await transport.aclose()
-            await self._forget(parts.queue)
 
     async def _until_stopped(
         self, claims: ClaimLoop, runner: Runner, chores: "list[asyncio.Task[None]]"
     ) -> None:
-        """Also ends, by raising, when a part that must not end has ended."""
+        """Also ends, by raising, when a part that must not end has ended.
+
+        A claim that is under way then is waited for, since what it brings must be handed back, but not for
+        longer than a Redis that answers needs.
+        """
         claiming = asyncio.create_task(claims.run(runner), name="claim-loop")
+        chores.append(claiming)
         stopped = asyncio.create_task(self._stop.wait())
-        done, _ = await asyncio.wait((claiming, stopped, *chores), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait((stopped, *chores), return_when=asyncio.FIRST_COMPLETED)
         claims.stop()
         stopped.cancel()
         for task in done:
             if task is not stopped:
                 task.result()
-        await claiming
+        await asyncio.wait((claiming,), timeout=LAST_CLAIM_SECONDS)
 
     def _services(self, parts: Parts, holds: OpenHolds) -> tuple[Services, MeteredTransport]:
         settings = self.settings
