@@ -79,7 +79,7 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(tmp_path: Path) -> None:
         assert b"nothing is left running" in seen
         assert b"code 0" in seen
         assert process.wait(20) == 0
-        _, alive = psutil.wait_procs(family, timeout=5)
+        _, alive = psutil.wait_procs(family, timeout=20)
         assert alive == []
         assert termios.tcgetattr(child_side) == before
         assert seen.rfind(b"\x1b[?25h") > seen.rfind(b"\x1b[?25l"), "the cursor is shown again"
