@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentfleet_worker.providers.sse import StreamError, StreamReader, as_stream
@@ -74,18 +74,28 @@ def stream() -> Iterator[bytes]:
     yield event("message_stop")
 
 
-@given(cuts=st.lists(st.integers(0, 3_000), max_size=30))
-def test_the_message_is_the_same_however_the_bytes_are_cut(cuts: list[int]) -> None:
-    data = b"".join(stream())
-    told = len(data.rstrip())  # the blank line that closes the last event tells nothing
+@given(cuts=st.lists(st.integers(0, 3_000), max_size=30), line_end=st.sampled_from([b"\n", b"\r\n", b"\r"]))
+@example(cuts=[len(b"".join(stream())) - 1], line_end=b"\n")
+def test_the_message_is_the_same_however_the_bytes_are_cut(cuts: list[int], line_end: bytes) -> None:
+    data = b"".join(stream()).replace(b"\n", line_end)
+    if line_end == b"\r\n":
+        data = data[:-1]  # whether an LF follows is open after each CR; the line has ended either way
     reader, text, at = StreamReader(), "", 0
-    for end in [*sorted(cut for cut in cuts if cut < told), len(data)]:
+    for end in [*sorted(cut for cut in cuts if cut < len(data)), len(data)]:
         assert not reader.complete
         text += reader.feed(data[at:end])
         at = end
     assert reader.complete
     assert reader.message == MESSAGE
     assert text == "Let me look – «A-1»."
+
+
+def test_data_may_come_in_several_lines_and_comments_between() -> None:
+    reader = StreamReader()
+    [start] = [part for part in stream() if b"message_start" in part]
+    reader.feed(start.replace(b'{"type"', b'{\n: still here\ndata: "type"', 1))
+    assert reader.message is not None
+    assert reader.message["id"] == "msg_1"
 
 
 def test_usage_grows_until_it_is_final() -> None:

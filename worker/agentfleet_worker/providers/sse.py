@@ -30,24 +30,37 @@ class StreamReader:
         self.message: dict[str, Any] | None = None
         self.complete = False
         self._rest = b""
+        self._after_cr = False
+        self._data: list[bytes] = []
         self._partial: dict[int, list[str]] = {}
         self._texts: dict[int, list[str]] = {}
 
     def feed(self, data: bytes) -> str:
         """The new text that these bytes brought. Raises `StreamError` for an `error` event or broken
         framing.
+
+        As the SSE specification has it, lines end in LF, CRLF or CR, and an event counts once the blank line
+        after it has come: whoever reads on from our bytes sees no event before that either.
         """
-        data = self._rest + data if self._rest else data
-        end = data.rfind(b"\n")
-        if end < 0:
-            self._rest = data
-            return ""
-        self._rest = data[end + 1 :]
         text: list[str] = []
-        for line in data[:end].split(b"\n"):
+        for line in self._lines(data):
             if line.startswith(b"data:"):
-                self._take(_parsed(line[5:]), text)
+                self._data.append(line[5:])
+            elif not line and self._data:
+                event, self._data = b"\n".join(self._data), []
+                self._take(_parsed(event), text)
         return "".join(text)
+
+    def _lines(self, data: bytes) -> list[bytes]:
+        """The lines that these bytes ended."""
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        if not data:
+            return []
+        self._after_cr = data.endswith(b"\r")
+        lines = (self._rest + data).splitlines()
+        self._rest = b"" if self._after_cr or data.endswith(b"\n") else lines.pop()
+        return lines
 
     @property
     def usage(self) -> Mapping[str, Any]:
