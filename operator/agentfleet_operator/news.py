@@ -30,6 +30,7 @@ class News:
 TROUBLE = {
     (ConditionType.ACCEPTED, "False"),
     (ConditionType.REPLICAS_CONTESTED, "True"),
+    (ConditionType.CODE_MISSING, "True"),
     (ConditionType.EXHAUSTED, "True"),
 }
 TOLD = frozenset(ConditionType) - {ConditionType.READY}

@@ -11,6 +11,7 @@ from agentfleet_core.planner.snapshot import PoolSnapshot
 from agentfleet_core.queue.depth import claimable, held_back, running
 from agentfleet_core.queue.envelope import WorkerRecord
 from agentfleet_operator.rollout import PoolRollout, RevisionView, WorkerState
+from agentfleet_operator.trouble import worst
 from agentfleet_operator.views import DeploymentView, PodView
 
 CONTEST_SECONDS = 300.0
@@ -48,6 +49,9 @@ def observation(
         contested=fought_over,
         unready_workers=frozenset(pod.name for pod in pods if not pod.ready),
         live_workers=frozenset(pod.name for pod in pods),
+        trouble=worst(
+            [*(one.trouble for one in deployments), *(pod.trouble for pod in pods if not pod.ending)]
+        ),
     )
 
 
@@ -60,7 +64,7 @@ def _told(pool: PoolSnapshot) -> tuple[object, ...]:
     counts = (claimable(pool), running(pool), held_back(pool), pool.blocked_tenants)
     means = (arrivals_per_minute(pool), pool.service_seconds, pool.spend_per_hour)
     oldest = round(pool.now_seconds - pool.oldest_wait_seconds) if pool.oldest_wait_seconds > 0 else None
-    return (pool.known, pool.ready, pool.paused_by, oldest, *counts, *means)
+    return (pool.known, pool.ready, pool.paused_by, pool.trouble, oldest, *counts, *means)
 
 
 def rollout_of(

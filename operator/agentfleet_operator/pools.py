@@ -34,7 +34,6 @@ from agentfleet_operator.observe import (
 from agentfleet_operator.resources import PoolRevision, SecretKey, WorkerDefaults, deployment, provider_keys
 from agentfleet_operator.rollout import Step, next_step
 from agentfleet_operator.state import FleetState
-from agentfleet_operator.trouble import Trouble, worst
 from agentfleet_operator.views import DRAIN_FINALIZER, DeploymentView, ResourceView
 
 log = logging.getLogger(__name__)
@@ -114,12 +113,6 @@ class Pools:
         return observation(
             deployments.values(), pods, compiled.revision, self.memory(pool).wanted, self._clock()
         )
-
-    def trouble(self, pool: str) -> Trouble | None:
-        """Why workers of the pool do not come up, in the cluster's words."""
-        deployments = self._state.deployments.get(pool, {}).values()
-        pods = (one for one in self._state.pods.get(pool, {}).values() if not one.ending)
-        return worst([*(one.trouble for one in deployments), *(one.trouble for one in pods)])
 
     async def apply(self, pool: str, compiled: CompiledPool, plan: PoolPlan) -> None:
         memory = self.memory(pool)

@@ -20,9 +20,8 @@ from agentfleet_core.autoscaler.record import arrivals_per_minute
 from agentfleet_core.budget.money import fixed_usd
 from agentfleet_core.fleet.compile import Verdict
 from agentfleet_core.fleet.pauses import Pause
-from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
+from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot, Trouble
 from agentfleet_core.queue.depth import claimable, held_back, running
-from agentfleet_operator.trouble import Trouble
 from agentfleet_operator.views import POOL_LABEL
 
 Status = dict[str, Any]
@@ -83,8 +82,18 @@ class PoolFacts:
     pause: Pause | None
     """What pauses the pool."""
     now: datetime
-    trouble: Trouble | None = None
-    """Why workers do not come up."""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why workers do not come up, while fewer are ready than the plan asks for."""
+        wanted = self.plan.replicas if self.plan is not None else 0
+        return self.seen.trouble if self.seen is not None and self.seen.ready < wanted else None
+
+    @property
+    def missing_code(self) -> Trouble | None:
+        """What workers could not load."""
+        found = self.snapshot.trouble if self.snapshot is not None else ()
+        return next((one for one in found if one.reason == Reason.HANDLER_MISSING), None)
 
 
 def pool_status(facts: PoolFacts, before: Mapping[str, Any]) -> Status:
@@ -93,6 +102,7 @@ def pool_status(facts: PoolFacts, before: Mapping[str, Any]) -> Status:
     _pool_ready(conditions, facts)
     paused(conditions, facts.pause)
     _pool_scaling(conditions, facts)
+    _pool_code(conditions, facts)
     _pool_workers(conditions, facts)
     status: Status = {
         "observedGeneration": facts.generation,
@@ -142,13 +152,15 @@ def _pool_ready(conditions: Conditions, facts: PoolFacts) -> None:
         set_ready(ConditionType.READY, False, Reason.DEPLOYMENT_REFUSED, facts.refused)
     elif wanted is None:
         set_ready(ConditionType.READY, None, Reason.NOT_OBSERVED, "the pool has not been planned yet")
+    elif facts.trouble is not None:
+        text = f"{ready} of {wanted} workers are ready; {facts.trouble.message}"
+        set_ready(ConditionType.READY, False, facts.trouble.reason, text)
+    elif facts.missing_code is not None:
+        set_ready(ConditionType.READY, False, facts.missing_code.reason, facts.missing_code.message)
     elif wanted == 0:
         set_ready(ConditionType.READY, True, Reason.SCALED_TO_ZERO, "no work, no worker")
     elif ready >= wanted:
         set_ready(ConditionType.READY, True, Reason.WORKERS_READY, f"{wanted} wanted, all ready")
-    elif facts.trouble is not None:
-        text = f"{ready} of {wanted} workers are ready; {facts.trouble.message}"
-        set_ready(ConditionType.READY, False, facts.trouble.reason, text)
     else:
         text = f"{ready} of {wanted} workers are ready"
         set_ready(ConditionType.READY, False, Reason.WORKERS_STARTING, text)
@@ -158,10 +170,7 @@ def _limited_by(facts: PoolFacts) -> str:
     """The planner's rule, or what keeps the workers that it asked for from coming up."""
     if facts.plan is None:
         return ""
-    ready = facts.seen.ready if facts.seen else 0
-    if facts.trouble is not None and ready < facts.plan.replicas:
-        return facts.trouble.reason
-    return facts.plan.limited_by
+    return facts.trouble.reason if facts.trouble is not None else facts.plan.limited_by
 
 
 def paused(conditions: Conditions, pause: Pause | None) -> None:
@@ -190,6 +199,18 @@ def _pool_scaling(conditions: Conditions, facts: PoolFacts) -> None:
         conditions.set(ConditionType.PINNED, True, Reason.PINNED_BY_SPEC, text)
     else:
         conditions.set(ConditionType.PINNED, False, Reason.NOT_PINNED, "the planner decides")
+
+
+def _pool_code(conditions: Conditions, facts: PoolFacts) -> None:
+    missing = facts.missing_code
+    if facts.snapshot is None:
+        text = "the pool has not been planned yet"
+        conditions.set(ConditionType.CODE_MISSING, None, Reason.NOT_OBSERVED, text)
+    elif missing is not None:
+        conditions.set(ConditionType.CODE_MISSING, True, missing.reason, missing.message)
+    else:
+        text = "no worker met a function that it cannot load"
+        conditions.set(ConditionType.CODE_MISSING, False, Reason.NOTHING_MISSING, text)
 
 
 def _pool_workers(conditions: Conditions, facts: PoolFacts) -> None:

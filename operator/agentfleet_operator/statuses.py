@@ -190,7 +190,6 @@ class Statuses:
             contested_by=", ".join(others),
             pause=self._pauses.find(pool=view.name),
             now=now,
-            trouble=self._pools.trouble(view.name),
         )
 
     def _budget_facts(self, view: ResourceView, verdict: Verdict | None, now: datetime) -> BudgetFacts:

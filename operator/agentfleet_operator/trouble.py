@@ -5,8 +5,9 @@ search for it; those that alternate while nothing changes are one here, so that 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from agentfleet_core.planner.snapshot import Trouble
 
 ALIASES: Mapping[str, str] = {
     "ErrImagePull": "ImagePullBackOff",
@@ -15,14 +16,6 @@ ALIASES: Mapping[str, str] = {
 IN_ORDER = frozenset({"ContainerCreating", "PodInitializing"})
 """What a container that is about to start waits for."""
 MAX_LETTERS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """`reason` is one word, for `limitedBy`; `message` is what the cluster said."""
-
-    reason: str
-    message: str
 
 
 def pod_trouble(body: Mapping[str, Any]) -> Trouble | None:

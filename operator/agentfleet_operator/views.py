@@ -14,7 +14,8 @@ import orjson
 from pydantic import ValidationError
 
 from agentfleet_core.api.v1alpha1 import AgentPool, AnyResource, ModelTier, TaskType, TenantBudget
-from agentfleet_operator.trouble import Trouble, deployment_trouble, pod_trouble
+from agentfleet_core.planner.snapshot import Trouble
+from agentfleet_operator.trouble import deployment_trouble, pod_trouble
 
 POOL_LABEL = "agentfleet.dev/pool"
 REVISION_LABEL = "agentfleet.dev/revision"

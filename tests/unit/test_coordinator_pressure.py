@@ -10,7 +10,7 @@ from agentfleet_coordinator.pressure import Pressure
 from agentfleet_core.errors import Overloaded, Unavailable
 from agentfleet_core.queue.envelope import PoolCounters
 
-EMPTY = {field.name: 0 for field in fields(PoolCounters) if field.name != "blocked_tenants"}
+EMPTY = {field.name: 0 for field in fields(PoolCounters) if field.type == "int" or field.type is int}
 
 
 class Pools:

@@ -5,7 +5,8 @@ failed import may have been another thing's fault.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from agentfleet import Tool
@@ -17,7 +18,10 @@ class CodeMissing(AgentfleetError):
 
 
 class Code:
-    def __init__(self) -> None:
+    """`told` hears of each function that could not be loaded and why, and, with "", of one that could."""
+
+    def __init__(self, told: Callable[[str, str], None] = lambda path, why: None) -> None:
+        self._told = told
         self._functions: dict[str, Callable[..., Any]] = {}
         self._tools: dict[str, Tool[..., Any]] = {}
 
@@ -25,7 +29,8 @@ class Code:
         """Raises `CodeMissing`."""
         found = self._functions.get(path)
         if found is None:
-            found = self._functions[path] = _load(path)
+            with self._telling(path):
+                found = self._functions[path] = _load(path)
         return found
 
     def tool(self, path: str) -> Tool[..., Any]:
@@ -34,13 +39,25 @@ class Code:
         """
         found = self._tools.get(path)
         if found is None:
-            function = self.function(path)
-            try:
-                found = function if isinstance(function, Tool) else Tool(function)
-            except (InvalidInput, NameError) as error:
-                raise CodeMissing(f"{path} cannot be a tool: {error}") from error
-            self._tools[path] = found
+            with self._telling(path):
+                found = self._tools[path] = _as_tool(path, self._functions.get(path) or _load(path))
         return found
+
+    @contextmanager
+    def _telling(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except CodeMissing as error:
+            self._told(path, str(error))
+            raise
+        self._told(path, "")
+
+
+def _as_tool(path: str, function: Callable[..., Any]) -> Tool[..., Any]:
+    try:
+        return function if isinstance(function, Tool) else Tool(function)
+    except (InvalidInput, NameError) as error:
+        raise CodeMissing(f"{path} cannot be a tool: {error}") from error
 
 
 def _load(path: str) -> Callable[..., Any]:

@@ -30,6 +30,7 @@ from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_core.telemetry.server import ProbeServer
 from agentfleet_worker.background import Background
 from agentfleet_worker.code import Code
+from agentfleet_worker.code_reports import CodeReports
 from agentfleet_worker.context import watch_tasks
 from agentfleet_worker.deadlines import Deadlines
 from agentfleet_worker.drain import drain
@@ -257,7 +258,7 @@ class Worker:
             ledger=parts.ledger,
             follower=parts.follower,
             deadlines=Deadlines(asyncio.get_running_loop()),
-            code=Code(),
+            code=Code(CodeReports(parts.queue, settings.revision, background).tell),
             holds=holds,
             background=background,
             progress=progress,

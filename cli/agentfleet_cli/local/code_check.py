@@ -10,6 +10,7 @@ import orjson
 
 from agentfleet_cli.local import children
 from agentfleet_core.api.v1alpha1.task_type import TaskTypeSpec
+from agentfleet_core.fleet.code import functions_of, tools_of
 
 CHECK_SECONDS: Final = 20.0
 """Code that takes longer to import is left for its first task to judge."""
@@ -17,16 +18,11 @@ CHECK_SECONDS: Final = 20.0
 
 def named_code(types: Iterable[TaskTypeSpec]) -> dict[str, list[str]]:
     """`module:function`s: handlers and steps as functions, agents' as tools."""
-    functions: set[str] = set()
-    tools: set[str] = set()
-    for spec in types:
-        if spec.handler:
-            functions.add(spec.handler)
-        if spec.workflow:
-            functions.update(step.handler for step in spec.workflow.steps)
-        if spec.agent:
-            tools.update(spec.agent.tools)
-    return {"functions": sorted(functions), "tools": sorted(tools)}
+    found = list(types)
+    return {
+        "functions": sorted({path for spec in found for path in functions_of(spec)}),
+        "tools": sorted({path for spec in found for path in tools_of(spec)}),
+    }
 
 
 async def check_code(

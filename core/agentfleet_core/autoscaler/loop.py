@@ -155,14 +155,16 @@ class Autoscaler:
 
     def _plan(self, state: PoolState) -> bool:
         """Plan one pool and start what follows from it; whether the plan is news."""
-        compiled, seen = self._follower.config.pools.get(state.name), self._actuator.observe(state.name)
+        config = self._follower.config
+        compiled, seen = config.pools.get(state.name), self._actuator.observe(state.name)
         now = self._monotonic()
         state.due_at_seconds = now + RE_READ_SECONDS
         if compiled is None or seen is None:
             return False
         paused_by = self._follower.paused(pool=state.name) if self._follower.fresh else None
-        snapshot = state.see(compiled, seen, paused_by, now)
+        snapshot = state.see(compiled, seen, paused_by, now, config.task_types)
         before, made = state.plan, plan(snapshot)
+        told = made == before and state.snapshot is not None and state.snapshot.trouble == snapshot.trouble
         event = state.remember(snapshot, made)
         wait = made.next_check_seconds if snapshot.known else UNKNOWN_RETRY_SECONDS
         state.due_at_seconds = now + min(RE_READ_SECONDS, RE_READ_SECONDS if wait is None else wait)
@@ -170,7 +172,7 @@ class Autoscaler:
             self._carriers.start(state.name)
         self._actuator.planned(snapshot, made)
         _count(snapshot, made, before, event)
-        return made != before
+        return not told
 
     async def _carry_out(self, name: str) -> None:
         """Drain, then apply; with the newest plan, whichever asked for it."""

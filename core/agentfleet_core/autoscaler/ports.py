@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentfleet_core.fleet.config import CompiledPool, FleetConfig
-from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
+from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot, Trouble
 from agentfleet_core.queue.envelope import PoolCounters, WorkerRecord
 
 
@@ -29,6 +29,8 @@ class PoolObservation:
     """Ids of workers that exist and are not ready: while one of them holds a task, nothing shrinks."""
     live_workers: frozenset[str] | None = None
     """Ids of the workers that exist; None when the runner cannot name them (the queue's records are used)."""
+    trouble: Trouble | None = None
+    """Why workers do not come up; None when they do."""
 
 
 class Actuator(Protocol):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agentfleet_core.autoscaler.state import ScaleEvent
-from agentfleet_core.planner.explain import explain
+from agentfleet_core.planner.explain import explain, told
 from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
 
 RATE_WINDOW_SECONDS = 60.0
@@ -34,7 +34,8 @@ def encode_plan(pool: PoolSnapshot, plan: PoolPlan, events: Iterable[ScaleEvent]
         "arrivals_per_minute": arrivals_per_minute(pool),
         "spend_per_hour_nano_usd": pool.spend_per_hour,
         "start_seconds": round(pool.start_seconds, 1),
-        "text": explain(plan),
+        "trouble": [asdict(one) for one in pool.trouble],
+        "text": "\n".join([explain(plan), *told(pool.trouble)]),
     }
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -1,11 +1,14 @@
 """What the loop remembers of one pool between two plans, and the snapshot it makes of that. No I/O."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from agentfleet_core.api.v1alpha1 import TaskTypeSpec
 from agentfleet_core.autoscaler.history import PoolHistory, observe
 from agentfleet_core.autoscaler.ports import PoolObservation
+from agentfleet_core.autoscaler.trouble import troubles
 from agentfleet_core.fleet.config import CompiledPool
 from agentfleet_core.planner.explain import headline
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot, WorkerView
@@ -90,7 +93,12 @@ class PoolState:
         self.idle_since = {name: self.idle_since.get(name, now_ms / 1_000) for name in idle}
 
     def see(
-        self, compiled: CompiledPool, seen: PoolObservation, paused_by: str | None, monotonic_seconds: float
+        self,
+        compiled: CompiledPool,
+        seen: PoolObservation,
+        paused_by: str | None,
+        monotonic_seconds: float,
+        types: Mapping[str, TaskTypeSpec] = MappingProxyType({}),
     ) -> PoolSnapshot:
         counters = self.history.last
         age = monotonic_seconds - self.read_at_seconds
@@ -123,6 +131,9 @@ class PoolState:
             recommendations=self.recommendations,
             memory=self.plan.memory if self.plan else None,
             contested=seen.contested,
+            trouble=troubles(
+                seen.trouble, counters.missing_code if counters else (), compiled.revision, types
+            ),
             paused_by=paused_by or "",
         )
 

@@ -171,6 +171,11 @@ class PoolKeys:
         """Hash: worker to its last claim's number and what it got, for a claim that is sent twice."""
         return f"{self.tag}:answers"
 
+    @property
+    def missing(self) -> str:
+        """Hash: `<revision> <module:function>` that a worker could not load, to `<when, ms> <why>`."""
+        return f"{self.tag}:missing"
+
     def task(self, task_id: str) -> str:
         """Hash: the task, its journal in the fields `j:<step>`, its events in `v:<number>`."""
         return f"{self.tag}:t:{task_id.rpartition('.')[2]}"

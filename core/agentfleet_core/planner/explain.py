@@ -4,8 +4,9 @@
 """
 
 import textwrap
+from collections.abc import Iterable
 
-from agentfleet_core.planner.snapshot import Note, PoolPlan
+from agentfleet_core.planner.snapshot import Note, PoolPlan, Trouble
 from agentfleet_core.planner.wording import count
 
 WIDTH = 80
@@ -27,6 +28,13 @@ def explain(plan: PoolPlan, *, width: int = WIDTH) -> str:
     if plan.replicas != plan.wanted:
         lines.append(f"  asked for now: {count(plan.replicas, 'worker')}")
     return "\n".join(lines)
+
+
+def told(trouble: Iterable[Trouble], *, width: int = WIDTH) -> list[str]:
+    """Lines below the chain: what keeps the workers from their work."""
+    return [
+        line for one in trouble for line in _wrapped("  trouble: ", f"{one.message} ({one.reason})", width)
+    ]
 
 
 def headline(plan: PoolPlan) -> Note:

@@ -30,6 +30,15 @@ class WorkerView:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a pool's workers do not come up, or cannot do its work."""
+
+    reason: str
+    """One word: Kubernetes' own (ImagePullBackOff), or one of api/conditions.py."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSnapshot:
     """One pool as observed. `known` is false when Redis could not be read: then nothing shrinks."""
 
@@ -69,6 +78,8 @@ class PoolSnapshot:
     """Another manager writes the Deployment's replicas."""
     memory: object = None
     """What the last plan handed over (`PoolPlan.memory`); only the planner looks inside."""
+    trouble: tuple[Trouble, ...] = ()
+    """Told with the plan; no rule reads it."""
     paused_by: str = ""
     """What is paused: `fleet`, `pool/NAME`; empty when nothing is, or when the pool's own spec says so."""
 

@@ -11,7 +11,14 @@ from agentfleet_core.keyspace.keys import FleetKeys, PoolKeys
 from agentfleet_core.keyspace.scripts import Arg, Call, load_script
 from agentfleet_core.queue.envelope import Envelope, Event, JournalEntry, Settlement
 from agentfleet_core.queue.ids import minted_ms
-from agentfleet_core.queue.limits import MAX_ENTRY_BYTES, MAX_EVENT_BYTES, MAX_OUTPUT_BYTES, bounded
+from agentfleet_core.queue.limits import (
+    MAX_ENTRY_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_OUTPUT_BYTES,
+    MAX_REPORT_LETTERS,
+    REPORT_SECONDS,
+    bounded,
+)
 from agentfleet_core.queue.policy import PoolPolicy
 from agentfleet_core.queue.records import encode_envelope, encode_limitations, one_line
 from agentfleet_core.settings import FleetId
@@ -114,6 +121,10 @@ class PoolCalls:
         for tenant, rules in policy.tenants.items():
             args += (tenant, rules.weight, rules.max_running)
         return self.call("configure", *args)
+
+    def report(self, revision: str, path: str, why: str) -> Call:
+        """Replies 1 when it is news."""
+        return self.call("report", f"{revision} {path}", why[:MAX_REPORT_LETTERS], REPORT_SECONDS)
 
 
 def check_entry(entry: JournalEntry) -> None:

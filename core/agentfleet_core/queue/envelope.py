@@ -6,7 +6,7 @@ records.py stores them in their order here, and takes what is missing or too muc
 Times that end in `_ms` are Redis's clock, milliseconds since the epoch. Money is nano-USD.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -180,6 +180,16 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingCode:
+    """A function that a worker could not load."""
+
+    revision: str
+    path: str
+    """`module:function`."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCounters:
     """What the autoscaler reads of a pool, in one small hash; cumulative ones only grow.
 
@@ -210,6 +220,8 @@ class PoolCounters:
     now_ms: int
     blocked_tenants: Mapping[str, int] = field(default_factory=dict)
     """Tenant to its tasks that no budget admits now, queued or parked; at most 20, largest first."""
+    missing_code: Sequence[MissingCode] = ()
+    """By revision and path; at most 20, each for an hour after it was last met."""
 
 
 @dataclass(frozen=True, slots=True)

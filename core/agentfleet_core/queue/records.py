@@ -6,7 +6,7 @@ release cannot even ignore is another major, and `UnknownEnvelope`.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -17,12 +17,19 @@ from agentfleet_core.errors import InvalidInput, UnknownEnvelope
 from agentfleet_core.queue.envelope import (
     Envelope,
     Event,
+    MissingCode,
     PoolCounters,
     TaskRecord,
     TaskState,
     WorkerRecord,
 )
-from agentfleet_core.queue.limits import MAX_ERROR_BYTES, MAX_INPUT_BYTES, MAX_LIMITATIONS, bounded
+from agentfleet_core.queue.limits import (
+    MAX_ERROR_BYTES,
+    MAX_INPUT_BYTES,
+    MAX_LIMITATIONS,
+    REPORT_SECONDS,
+    bounded,
+)
 
 MAJOR = 1
 """Raised only when an older release must not run what this one writes."""
@@ -157,7 +164,7 @@ def decode_event(task_id: str, number: int, kept: bytes) -> Event:
 
 def decode_counters(reply: Sequence[Any]) -> PoolCounters:
     """As counters.lua returns it."""
-    *states, totals, blocked = reply
+    *states, totals, blocked, missing = reply
     waiting, blocked_total, running, parked, due, orphaned, oldest, next_due, now = map(int, states)
     admitted, started, ended, busy, wait, spent = (int(total or 0) for total in totals)
     return PoolCounters(
@@ -179,7 +186,17 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
         blocked_tenants={
             tenant.decode(): int(count) for tenant, count in zip(blocked[::2], blocked[1::2], strict=True)
         },
+        missing_code=tuple(_missing_code(missing, now)),
     )
+
+
+def _missing_code(fields: Sequence[bytes], now_ms: int) -> Iterator[MissingCode]:
+    """As report.lua keeps it; the newest report keeps the others' key too, so an old one is left out here."""
+    for name, kept in sorted(zip(fields[::2], fields[1::2], strict=True)):
+        revision, _, path = name.decode().partition(" ")
+        seen_ms, _, why = kept.decode(errors="replace").partition(" ")
+        if now_ms - int(seen_ms) < REPORT_SECONDS * 1000:
+            yield MissingCode(revision, path, why)
 
 
 def decode_workers(reply: Sequence[Any]) -> list[WorkerRecord]:

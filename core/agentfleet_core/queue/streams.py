@@ -203,6 +203,14 @@ class PoolQueue:
         if workers:
             await self._run("drain", *workers)
 
+    async def report(self, revision: str, path: str, why: str) -> bool:
+        """`module:function` cannot be loaded by a worker of this revision, or, `why` empty, can be.
+
+        Whether that is news. The autoscaler reads it with the counters.
+        """
+        call = self.calls.report(revision, path, why)
+        return bool(await call.script.run(self.redis, call.keys, call.args))
+
     async def forget(self, worker: str) -> None:
         await self._run("forget", worker)
 

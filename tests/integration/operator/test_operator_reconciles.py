@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
-from tests.integration.operator.world import World, manifest, secret, task_type, tier, world
+from tests.integration.operator.world import World, condition_of, manifest, secret, task_type, tier, world
 from tests.servers.kube import KubeApiserver
 
 from agentfleet_cli.local.redis_server import RedisServer
@@ -164,6 +165,47 @@ async def test_what_the_api_server_refuses_of_a_pool_is_its_condition(here: Worl
     mounts = made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
     assert {"/data", "/tmp", "/var/run/agentfleet/secrets"} == {one["mountPath"] for one in mounts}
     await here.condition("AgentPool", "interactive", "Ready", "True")
+
+
+async def test_what_an_image_lacks_is_the_pools_condition_until_another_image_comes(here: World) -> None:
+    await here.create(secret("anthropic", **{"api-key": "k"}))
+    await here.create(tier("fast", "anthropic"))
+    await here.add_pool("interactive", worker={"image": "shop/agents:1"})
+    await here.create(task_type("refund", "interactive", "fast"))
+    await here.condition("TaskType", "refund", "Accepted", "True")
+    first = await here.deployment_of("interactive", lambda one: True)
+    revision = first["metadata"]["labels"]["agentfleet.dev/revision"]
+    why = "shop.agents:refund: module shop.agents has no refund"
+
+    await here.queue("interactive").report(revision, "shop.agents:refund", why)
+    found = await here.condition("AgentPool", "interactive", "Ready", "False")
+    assert (found["reason"], found["message"]) == ("HandlerMissing", f"{why} (named by refund)")
+    told = await here.until("Event", lambda all_: any(one["reason"] == "HandlerMissing" for one in all_))
+    assert any(one["involvedObject"]["name"] == "interactive" and one["type"] == "Warning" for one in told)
+    plan = orjson.loads(await here.redis.hget(FleetKeys(here.fleet_id).plans, "interactive"))
+    assert "(HandlerMissing)" in plan["text"]
+
+    await here.patch("AgentPool", "interactive", {"spec": {"worker": {"image": "shop/agents:2"}}})
+    await here.condition("AgentPool", "interactive", "Ready", "True")
+
+
+async def test_a_pod_that_does_not_come_up_is_told_by_why(here: World) -> None:
+    await here.add_pool("interactive", scaling={"minReplicas": 1})
+    made = await here.deployment_of("interactive", lambda one: replicas(one) == 1)
+    await here.add_pod(made, "interactive-1")
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "shop/agents:1 was not found"}}
+    container = {"name": "worker", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    status = {
+        "phase": "Pending",
+        "conditions": [{"type": "Ready", "status": "False"}],
+        "containerStatuses": [container | {"state": waiting}],
+    }
+    await here.patch("Pod", "interactive-1", {"status": status}, sub="status")
+    await here.until_one(
+        "AgentPool", "interactive", lambda one: condition_of(one, "Ready").get("reason") == "ImagePullBackOff"
+    )
+    text = orjson.loads(await here.redis.hget(FleetKeys(here.fleet_id).plans, "interactive"))["text"]
+    assert text.splitlines()[-1] == "  trouble: shop/agents:1 was not found (ImagePullBackOff)"
 
 
 async def test_with_nothing_changing_nothing_is_written_but_the_lease(here: World) -> None:

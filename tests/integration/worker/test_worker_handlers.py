@@ -1,6 +1,8 @@
 """A worker runs Python handlers: journaled steps, retries from the journal, clear failures."""
 
+import importlib
 import json
+from pathlib import Path
 
 import pytest
 from tests.integration.worker.handlers import RUNS
@@ -152,3 +154,30 @@ async def test_many_tasks_share_a_worker(fleet: Fleet) -> None:
         records = [await fleet.ended(task) for task in tasks]
     assert [output(record)["greeting"] for record in records] == [f"Hello, {number}" for number in range(50)]
     assert await fleet.queue.audit()
+
+
+async def test_what_the_image_lacks_is_told_to_the_pool_until_it_loads(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    fleet.type("late", handler="shipped_late:answer")
+    await fleet.publish()
+    async with fleet.worker():
+        await fleet.run("late")
+        [told] = (await fleet.queue.counters()).missing_code
+        assert (told.revision, told.path) == ("r1", "shipped_late:answer")
+        assert "module shipped_late cannot be imported: ModuleNotFoundError" in told.why
+
+        (tmp_path / "shipped_late.py").write_text("async def answer(ctx):\n    return 1\n")
+        importlib.invalidate_caches()
+        assert output(await fleet.run("late")) == 1
+    assert (await fleet.queue.counters()).missing_code == ()
+
+
+async def test_a_tool_that_cannot_be_one_is_told_too(fleet: Fleet) -> None:
+    path = "tests.integration.worker.handlers:RUNS"
+    fleet.type("tooled", agent={"prompt": "Help.", "tools": [path]})
+    await fleet.publish()
+    async with fleet.worker():
+        await fleet.run("tooled")
+    assert [one.path for one in (await fleet.queue.counters()).missing_code] == [path]

@@ -15,7 +15,7 @@ from agentfleet_core.budget.limits import Balance
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.fleet.compile import Verdict
 from agentfleet_core.fleet.pauses import FLEET, Pause, Target
-from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot
+from agentfleet_core.planner.snapshot import Note, PoolPlan, PoolSnapshot, Trouble
 from agentfleet_operator.budget_status import BudgetFacts, budget_status
 from agentfleet_operator.draining import DeletedPool, DrainStep, drain_step
 from agentfleet_operator.news import Subject, condition_news, scale_news
@@ -29,6 +29,15 @@ ACCEPTED = Verdict("AgentPool", "interactive", True, Reason.ACCEPTED, "in the fl
 
 def plan(replicas: int, limited_by: str = "", *notes: Note) -> PoolPlan:
     return PoolPlan("interactive", replicas, replicas, limited_by, notes, wanted=replicas)
+
+
+IMAGE = Trouble("ImagePullBackOff", "not found")
+
+
+def lacking() -> PoolSnapshot:
+    """Of a pool whose image lacks a handler."""
+    trouble = Trouble("HandlerMissing", "shop:answer: no module shop (named by answer)")
+    return PoolSnapshot("interactive", AgentPoolSpec(), NOW.timestamp(), trouble=(trouble,))
 
 
 def facts(**changes: Any) -> PoolFacts:
@@ -66,6 +75,13 @@ def condition(status: dict[str, Any], kind: str) -> tuple[str, str]:
         ({"plan": plan(0)}, "Ready", ("True", "ScaledToZero")),
         ({"plan": None}, "Ready", ("Unknown", "NotObserved")),
         ({"refused": "422 …"}, "Ready", ("False", "DeploymentRefused")),
+        ({"seen": PoolObservation(3, 1, trouble=IMAGE)}, "Ready", ("False", "ImagePullBackOff")),
+        ({"seen": PoolObservation(3, 3, trouble=IMAGE)}, "Ready", ("True", "WorkersReady")),
+        ({"snapshot": lacking()}, "Ready", ("False", "HandlerMissing")),
+        ({"snapshot": lacking()}, "CodeMissing", ("True", "HandlerMissing")),
+        ({}, "CodeMissing", ("False", "NothingMissing")),
+        ({"snapshot": None}, "CodeMissing", ("Unknown", "NotObserved")),
+        ({"snapshot": lacking(), "plan": plan(0)}, "Ready", ("False", "HandlerMissing")),
         ({"problem": "unreadable"}, "Accepted", ("False", "NotAccepted")),
         ({"verdict": None}, "Accepted", ("Unknown", "NotObserved")),
         (

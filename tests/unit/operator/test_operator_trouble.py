@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agentfleet_operator.trouble import Trouble, deployment_trouble, pod_trouble, worst
+from agentfleet_core.planner.snapshot import Trouble
+from agentfleet_operator.trouble import deployment_trouble, pod_trouble, worst
 
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "Traceback\nImportError: no shop\n"}}
 TABLE: list[tuple[dict[str, Any], Trouble | None]] = [
