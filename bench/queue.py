@@ -175,7 +175,6 @@ async def _drain(server: RedisServer, options: argparse.Namespace) -> dict[str, 
             await asyncio.sleep(0.05)
         after = _cpu(psutil.Process(worker.pid)), _cpu(redis_process)
     seconds = await _verified(queue, [envelope.id for envelope in envelopes])
-    await queue.close()
     await redis.aclose()
     return {
         "tasks_per_s": round(options.tasks / seconds),
@@ -226,7 +225,6 @@ async def _starts(server: RedisServer, options: argparse.Namespace, *, over_http
             async for _ in queue.follow(task_id):
                 pass
             records += await queue.get([task_id])
-    await queue.close()
     await redis.aclose()
     return [orjson.loads(record.output)["waited_ms"] for record in records if record is not None]
 

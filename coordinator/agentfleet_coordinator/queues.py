@@ -7,7 +7,6 @@ from redis.asyncio import Redis
 from agentfleet_coordinator.catalog import Principal
 from agentfleet_core.errors import InvalidInput, NotFound
 from agentfleet_core.queue.envelope import TaskRecord
-from agentfleet_core.queue.follow import Wakes
 from agentfleet_core.queue.ids import minted_ms, pool_of
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
@@ -21,18 +20,14 @@ class Queues:
         self._redis = redis
         self._fleet = fleet
         self._pools: dict[str, PoolQueue] = {}
-        self._wakes = Wakes(redis)
 
     def pool(self, name: str) -> PoolQueue:
         queue = self._pools.get(name)
         if queue is None:
             if len(self._pools) >= KEPT:
                 self._pools.clear()
-            queue = self._pools[name] = PoolQueue(self._redis, self._fleet, name, wakes=self._wakes)
+            queue = self._pools[name] = PoolQueue(self._redis, self._fleet, name)
         return queue
-
-    async def close(self) -> None:
-        await self._wakes.close()
 
     def of(self, task_id: str) -> PoolQueue:
         """The queue of a task. Raises `NotFound` for what can be no id."""

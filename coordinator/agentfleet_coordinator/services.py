@@ -110,6 +110,5 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         services.stop()
         await services.intake.close()
         await services.index.close()
-        await queues.close()
         await follower.close()
         await redis.aclose()

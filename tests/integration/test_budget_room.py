@@ -8,12 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from agentfleet_cli.local.redis_server import RedisServer
-from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Hold, LimitWindow, Refused, Reserved
 from agentfleet_core.budget.room import Room, Wish
 from agentfleet_core.errors import Unavailable
-from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.settings import FleetId
 
@@ -28,8 +27,9 @@ class Fleet:
     def __init__(self, redis: Redis, fleet_id: FleetId) -> None:
         self.other = RedisLedger(redis, fleet_id)
         self.counted = CountingLedger(redis, fleet_id)
-        self.bells = Bells(redis, fleet_id)
-        self.room = Room(self.counted, self.bells)
+        self.channels = channels_of(redis)
+        self.room_made = TenantKeys(fleet_id, "acme").room
+        self.room = Room(self.counted, self.channels, fleet_id)
 
     async def hold(self, name: str, amount: int) -> Hold:
         answer = await self.other.reserve("acme", name, amount, [DAY], lease_ms=LEASE_MS)
@@ -42,7 +42,7 @@ class Fleet:
 
     async def until_refused(self, times: int) -> None:
         """So often in all, and the bell is connected: from here no ring is missed."""
-        async with self.bells.of("acme") as bell:
+        async with self.channels.listen(self.room_made) as bell:
             await bell.after(0, LONG)
         async with self.counted.refused:
             await self.counted.refused.wait_for(lambda: self.counted.refusals >= times)
@@ -71,7 +71,6 @@ async def fleet(redis: RedisServer, fleet_id: FleetId) -> AsyncIterator[Fleet]:
     async with connect(redis.url) as client:
         fleet = Fleet(client, fleet_id)
         yield fleet
-        await fleet.bells.close()
 
 
 async def test_who_fits_does_not_wait(fleet: Fleet) -> None:
@@ -147,21 +146,3 @@ async def test_windows_of_a_moment_ago_are_computed_anew(fleet: Fleet) -> None:
     answers = iter([[over], [over], [DAY]])
     wish = Wish("acme", "a", 60, LEASE_MS, until=time.monotonic() + LONG)
     assert isinstance(await fleet.room.reserve(wish, lambda: next(answers)), Reserved)
-
-
-@pytest.mark.parametrize("retries", [0, 3])
-async def test_a_lost_connection_is_made_again_and_rings(
-    redis: RedisServer, fleet_id: FleetId, retries: int
-) -> None:
-    async with connect(redis.url, retries=retries) as client, connect(redis.url) as admin:
-        bells = Bells(client, fleet_id)
-        async with bells.of("acme") as bell:
-            await bell.after(0, LONG)
-            before = bell.rings
-            await admin.client_kill_filter(_type="pubsub")
-            await bell.after(before, LONG)
-            again = bell.rings
-            await admin.publish(TenantKeys(fleet_id, "acme").room, "room")
-            await bell.after(again, 5.0)
-            assert bell.rings > again > before
-        await bells.close()

@@ -6,11 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 from agentfleet_cli.local.redis_server import RedisServer
-from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.ledger import CORRECTABLE_MS, KEPT_MS, TOMBSTONE_MS, RedisLedger, _kept_ms
 from agentfleet_core.budget.limits import Hold, LimitWindow, Reserved
 from agentfleet_core.errors import Unavailable
-from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.settings import FleetId
 
@@ -26,7 +25,6 @@ class Books:
         self.redis = redis
         self.keys = TenantKeys(fleet_id, "acme")
         self.ledger = RedisLedger(redis, fleet_id)
-        self.bells = Bells(redis, fleet_id)
 
     async def hold(self, name: str, *limits: LimitWindow, lease_ms: int = LEASE_MS) -> Hold:
         answer = await self.ledger.reserve("acme", name, 100, limits or (TOTAL,), lease_ms=lease_ms)
@@ -44,7 +42,6 @@ async def books(redis: RedisServer, fleet_id: FleetId) -> AsyncIterator[Books]:
     async with connect(redis.url) as client:
         books = Books(client, fleet_id)
         yield books
-        await books.bells.close()
 
 
 async def test_an_ended_hold_leaves_a_tombstone_that_goes_by_itself(books: Books) -> None:
@@ -132,7 +129,7 @@ async def test_whatever_makes_room_rings(
     books: Books, makes_room: Callable[[Books, Hold], Awaitable[None]]
 ) -> None:
     hold = await books.hold("a")
-    async with books.bells.of("acme") as bell:
+    async with channels_of(books.redis).listen(books.keys.room) as bell:
         await bell.after(0, 5.0)
         heard = bell.rings
         await makes_room(books, hold)
@@ -143,7 +140,7 @@ async def test_whatever_makes_room_rings(
 async def test_what_changed_nothing_does_not_ring(books: Books) -> None:
     hold = await books.sent("a")
     await books.ledger.settle(hold, 50)
-    async with books.bells.of("acme") as bell:
+    async with channels_of(books.redis).listen(books.keys.room) as bell:
         await bell.after(0, 5.0)
         heard = bell.rings
         await books.ledger.settle(hold, 50)

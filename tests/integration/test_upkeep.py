@@ -83,7 +83,6 @@ async def test_a_raised_total_limit_frees_its_tasks_in_a_pool_without_workers(
             return (await queue.counters()).waiting == 1
 
         await until(claimable)
-    await queue.close()
 
 
 async def test_a_limit_raised_while_nobody_looked_frees_them_at_the_next_start(
@@ -99,7 +98,6 @@ async def test_a_limit_raised_while_nobody_looked_frees_them_at_the_next_start(
             return (await queue.counters()).waiting == 1
 
         await until(claimable)
-    await queue.close()
 
 
 async def test_a_dead_workers_holds_end_although_no_other_worker_runs(

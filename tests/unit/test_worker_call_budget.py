@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from agentfleet_core.api.v1alpha1 import TaskTypeSpec, TenantBudgetSpec
-from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.limits import Hold, LimitWindow, Refused, Reserved
 from agentfleet_core.budget.room import Room
 from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
 from agentfleet_core.fleet.pauses import Pauses
-from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind
 from agentfleet_core.settings import FleetId
 from agentfleet_core.testing.memory_ledger import MemoryLedger
@@ -81,7 +80,7 @@ class PausedWhileReserving(MemoryLedger):
 
 def call_budget(ledger: MemoryLedger, follower: Switchboard, pacer: Pacer) -> CallBudget:
     nobody = connect("redis://127.0.0.1:1")  # only who waits for another's settle listens to it
-    room = Room(ledger, Bells(nobody, FleetId("test", "ns")))
+    room = Room(ledger, channels_of(nobody), FleetId("test", "ns"))
     return CallBudget(ledger, room, follower, OpenHolds(), pacer, Background(), pool="p", lease_ms=3_000)
 
 

@@ -15,12 +15,11 @@ from anthropic import AsyncAnthropic
 from redis.asyncio import Redis
 
 from agentfleet_core.autoscaler.upkeep import sweep_ledgers
-from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.room import Room
 from agentfleet_core.errors import AgentfleetError
 from agentfleet_core.fleet.store import ConfigFollower
-from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.ports import Queue
 from agentfleet_core.queue.batching import GroupCommit
@@ -113,7 +112,6 @@ class Parts:
     queue: PoolQueue
     commit: GroupCommit
     ledger: RedisLedger
-    bells: Bells
     follower: ConfigFollower
 
 
@@ -153,15 +151,12 @@ class Worker:
         redis = connect(common.redis_url)
         follower = ConfigFollower(redis, FleetKeys(common.fleet))
         queue = PoolQueue(redis, common.fleet, self.settings.pool)
-        bells = Bells(redis, common.fleet)
         try:
             await self._started(follower)
-            yield Parts(redis, queue, self.commit(queue), RedisLedger(redis, common.fleet), bells, follower)
+            yield Parts(redis, queue, self.commit(queue), RedisLedger(redis, common.fleet), follower)
         finally:
             with in_time("its connections are dropped"):
                 async with asyncio.timeout(DROP_SECONDS):
-                    await bells.close()
-                    await queue.close()
                     await follower.close()
                     await redis.aclose()
 
@@ -244,8 +239,9 @@ class Worker:
         settings = self.settings
         background, pacer = Background(), Pacer()
         progress = Progress(parts.commit.emit)
+        room = Room(parts.ledger, channels_of(parts.redis), settings.common.fleet)
         budget = CallBudget(
-            parts.ledger, Room(parts.ledger, parts.bells), parts.follower, holds, pacer, background,
+            parts.ledger, room, parts.follower, holds, pacer, background,
             pool=settings.pool, lease_ms=self._lease_ms,
         )  # fmt: skip
         routes = Routes(parts.follower, ProviderKeys(settings.secrets_dir))

@@ -23,6 +23,7 @@ from agentfleet_core.autoscaler.record import encode_plan
 from agentfleet_core.autoscaler.source import RedisCounters
 from agentfleet_core.autoscaler.state import PoolState, ScaleEvent
 from agentfleet_core.errors import Unavailable
+from agentfleet_core.keyspace.connect import channels_of
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.planner.plan import plan
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
@@ -73,9 +74,9 @@ class Autoscaler:
         self._bell.set()
 
     async def run(self) -> None:
+        signals = channels_of(self._redis).listen(self._keys.signals, self._hear)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(), name="autoscaler-signals")
+            async with signals, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_config(), name="autoscaler-config")
                 tasks.create_task(self._rounds(), name="autoscaler-rounds")
         finally:
@@ -201,20 +202,13 @@ class Autoscaler:
         with contextlib.suppress(RedisError, OSError):
             await self._redis.hset(self._keys.plans, mapping=records)
 
-    async def _listen(self) -> None:
-        """Signals until cancelled; after a lost connection all is read once, since some were missed."""
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(self._keys.signals)
-                    self.wake()
-                    while True:
-                        message = await channel.get_message(timeout=60.0)
-                        kind, _, name = (message["data"] if message else b"").decode().partition("/")
-                        if kind == "pool":
-                            self.wake(name)
-            except (RedisError, OSError):
-                await asyncio.sleep(UNKNOWN_RETRY_SECONDS)
+    def _hear(self, signal: bytes) -> None:
+        """After a lost connection all is read once, since some were missed."""
+        kind, _, name = signal.decode().partition("/")
+        if kind == "pool":
+            self.wake(name)
+        elif not signal:
+            self.wake()
 
     async def _follow_config(self) -> None:
         async for _ in self._follower.changes():

@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentfleet_core.budget.bells import Bells
 from agentfleet_core.budget.limits import LimitWindow, Refused, Reserved
+from agentfleet_core.keyspace.channels import Channels
+from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.ports import Ledger
+from agentfleet_core.settings import FleetId
 
 RECHECK_SECONDS: Final = 1.0
 _STALE_SECONDS: Final = 0.01
@@ -51,9 +53,10 @@ async def _nothing() -> None:
 class Room:
     """One per process, beside its ledger."""
 
-    def __init__(self, ledger: Ledger, bells: Bells) -> None:
+    def __init__(self, ledger: Ledger, channels: Channels, fleet_id: FleetId) -> None:
         self._ledger = ledger
-        self._bells = bells
+        self._channels = channels
+        self._fleet = fleet_id
         self._lines: dict[tuple[str, str], _Line] = {}
 
     async def reserve(self, wish: Wish, windows: Windows, *, check: Check = _nothing) -> Reserved | Refused:
@@ -69,7 +72,8 @@ class Room:
             limit = _blocked_by(outcome)
             if limit is None:
                 return outcome
-        async with self._bells.of(wish.tenant) as bell, self._in_line(wish, limit):
+        room_made = TenantKeys(self._fleet, wish.tenant).room
+        async with self._channels.listen(room_made) as bell, self._in_line(wish, limit):
             while True:
                 await check()
                 rings = bell.rings

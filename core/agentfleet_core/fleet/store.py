@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from agentfleet_core.errors import Conflict, NotFound, Unavailable
 from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.fleet.pauses import UNKNOWN, Pauses, Switch, Target
-from agentfleet_core.keyspace.connect import reaching_redis
+from agentfleet_core.keyspace.connect import channels_of, reaching_redis
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.keyspace.scripts import load_script
 
@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 
 PUBLISH = load_script("agentfleet_core.fleet", "publish")
 SWITCH = load_script("agentfleet_core.fleet", "switch")
-
-LISTEN_SECONDS = 30.0
-"""How long one wait for a signal lasts; a lost one is made good by the re-check."""
 
 
 async def publish(redis: Redis, keys: FleetKeys, config: FleetConfig, term: int) -> int:
@@ -93,26 +90,22 @@ class ConfigFollower:
         self._pauses = Pauses(self._config)
         self._digest = b""
         self._heard = float("-inf")
-        self._bell = asyncio.Event()
         self._changed = asyncio.Condition()
         self._changes = 0
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._reader: asyncio.Task[None] | None = None
         self._closing = False
 
     async def start(self) -> None:
         """Raises `Unavailable` when Redis cannot be read; afterwards silence shows in `fresh` alone."""
         await self._read()
-        self._tasks = (
-            asyncio.create_task(self._keep_reading(), name="fleet-config-read"),
-            asyncio.create_task(self._listen(), name="fleet-config-listen"),
-        )
+        self._reader = asyncio.create_task(self._keep_reading(), name="fleet-config")
 
     async def close(self) -> None:
         self._closing = True  # a cancel inside the Redis client may come out as a lost connection
-        tasks, self._tasks = self._tasks, ()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
         async with self._changed:
             self._changed.notify_all()
 
@@ -155,27 +148,26 @@ class ConfigFollower:
         A slow reader misses what was replaced meanwhile, never the newest.
         """
         seen = -1
-        while self._tasks:
+        while self._reader:
             if seen != self._changes:
                 seen = self._changes
                 yield self._config
                 continue
             async with self._changed:
-                await self._changed.wait_for(lambda: self._changes != seen or not self._tasks)  # noqa: B023
+                await self._changed.wait_for(lambda: self._changes != seen or not self._reader)  # noqa: B023
 
     async def _keep_reading(self) -> None:
-        while not self._closing:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._check_seconds):
-                    await self._bell.wait()
-            self._bell.clear()
-            # Silence is no error here: it shows in `fresh`, and the next round asks again.
-            with contextlib.suppress(Unavailable):
-                try:
-                    await self._read()
-                except RedisError as error:
-                    # Redis answers, but not this: no reason to stop asking, and until then all is paused.
-                    log.error("the fleet config cannot be read: %s", error)
+        async with channels_of(self._redis).listen(self._keys.changes) as bell:
+            while not self._closing:
+                rings = bell.rings
+                # Silence is no error here: it shows in `fresh`, and the next round asks again.
+                with contextlib.suppress(Unavailable):
+                    try:
+                        await self._read()
+                    except RedisError as error:
+                        # Redis answers, but not this: no reason to stop asking, and until then all is paused.
+                        log.error("the fleet config cannot be read: %s", error)
+                await bell.after(rings, self._check_seconds)
 
     async def _read(self) -> None:
         asked = self._monotonic()
@@ -214,22 +206,6 @@ class ConfigFollower:
         async with self._changed:
             self._changes += 1
             self._changed.notify_all()
-
-    async def _listen(self) -> None:
-        while not self._closing:
-            try:
-                with reaching_redis():
-                    await self._ring_at_changes()
-            except (Unavailable, RedisError):
-                await asyncio.sleep(self._check_seconds)
-
-    async def _ring_at_changes(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(self._keys.changes)
-            self._bell.set()
-            while True:
-                if await channel.get_message(timeout=LISTEN_SECONDS) is not None:
-                    self._bell.set()
 
 
 def _switch(text: bytes) -> Switch:

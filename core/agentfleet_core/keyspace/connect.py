@@ -22,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agentfleet_core.errors import Unavailable
+from agentfleet_core.keyspace.channels import Channels
 from agentfleet_core.keyspace.steady import STEADY, SteadyConnection, SteadyUnixConnection
 from agentfleet_core.keyspace.wire import Address, Wire
 
@@ -56,9 +57,10 @@ _OUT_OF_REACH_CODES = (
 
 
 class FleetRedis(Redis):
-    """redis-py's client, with one shared connection beside its pool for what answers at once."""
+    """redis-py's client, with two connections beside its pool: for what answers at once, and for pub/sub."""
 
     _wire: Wire | None = None
+    _channels: Channels | None = None
     command_seconds: float = COMMAND_SECONDS
     retries: int = RETRIES
 
@@ -78,7 +80,15 @@ class FleetRedis(Redis):
         )
         return self._wire
 
+    @property
+    def channels(self) -> Channels:
+        if self._channels is None:
+            self._channels = Channels(self)
+        return self._channels
+
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        if self._channels is not None:
+            await self._channels.close()
         if self._wire is not None:
             self._wire.close()
         await super().aclose(close_connection_pool)
@@ -128,6 +138,12 @@ def connect(
     client.connection_pool.connection_class = STEADY[client.connection_pool.connection_class]
     client.command_seconds, client.retries = command_seconds, retries
     return client
+
+
+def channels_of(redis: Redis) -> Channels:
+    """What all listeners of a client share; it ends with the client."""
+    assert isinstance(redis, FleetRedis)  # noqa: S101  # made by `connect`, typed as what it is used as
+    return redis.channels
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agentfleet_core.errors import Unavailable
-from agentfleet_core.keyspace.connect import COMMAND_SECONDS, reaching_redis
+from agentfleet_core.keyspace.connect import COMMAND_SECONDS, channels_of, reaching_redis
 from agentfleet_core.keyspace.scripts import Arg
 from agentfleet_core.queue.calls import RETENTION_SECONDS, PoolCalls
 from agentfleet_core.queue.claims import decode_claims
@@ -34,7 +34,7 @@ from agentfleet_core.queue.envelope import (
     TaskRecord,
     WorkerRecord,
 )
-from agentfleet_core.queue.follow import EVENTS_PER_READ, Wakes, follow_task
+from agentfleet_core.queue.follow import EVENTS_PER_READ, follow_task
 from agentfleet_core.queue.policy import PoolPolicy
 from agentfleet_core.queue.records import decode_counters, decode_task, decode_workers
 from agentfleet_core.settings import FleetId
@@ -50,10 +50,7 @@ LONGEST_WAIT_SECONDS = min(1.0, COMMAND_SECONDS / 2)
 
 
 class PoolQueue:
-    """One pool's queue. See `ports.Queue` for what each operation promises.
-
-    `wakes` serves followers; a process with many queues passes one to all of them.
-    """
+    """One pool's queue. See `ports.Queue` for what each operation promises."""
 
     def __init__(
         self,
@@ -62,12 +59,10 @@ class PoolQueue:
         pool: str,
         *,
         retention_seconds: int = RETENTION_SECONDS,
-        wakes: Wakes | None = None,
     ) -> None:
         self.calls = PoolCalls(fleet_id, pool, retention_seconds=retention_seconds)
         self.pool = pool
         self.redis = redis
-        self.wakes = wakes or Wakes(redis)
         self._numbers = itertools.count(1)
         self._instance = token_hex(4)
         self._next_check_ms = 0
@@ -184,12 +179,8 @@ class PoolQueue:
             return await self._run("watch", ulid, number, EVENTS_PER_READ)
 
         channel = self.calls.keys.events(task_id)
-        async for event in follow_task(self.wakes, channel, task_id, after, read):
+        async for event in follow_task(channels_of(self.redis), channel, task_id, after, read):
             yield event
-
-    async def close(self) -> None:
-        """Ends the followers' connection; the client stays the caller's."""
-        await self.wakes.close()
 
     async def counters(self) -> PoolCounters:
         call = self.calls.call("counters")

@@ -38,7 +38,6 @@ async def room(request: pytest.FixtureRequest, redis: RedisServer, fleet_id: Fle
     queue = PoolQueue(client, fleet_id, POOL)
     yield RedisRoom(queue, client)
     assert await queue.audit(deep=True), "the counters did not agree with the records"
-    await queue.close()
     await client.aclose()
 
 

@@ -20,7 +20,6 @@ async def room(redis: RedisServer, fleet_id: FleetId) -> AsyncIterator[RedisRoom
     client = connect(redis.url)
     queue = PoolQueue(client, fleet_id, POOL)
     yield RedisRoom(queue, client)
-    await queue.close()
     await client.aclose()
 
 

@@ -18,7 +18,6 @@ async def room(redis: RedisServer, fleet_id: FleetId) -> AsyncIterator[RedisRoom
     queue = PoolQueue(client, fleet_id, POOL)
     yield RedisRoom(queue, client)
     assert await queue.audit(deep=True)
-    await queue.close()
     await client.aclose()
 
 

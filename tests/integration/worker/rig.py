@@ -116,7 +116,6 @@ class Fleet:
         await publish(self.redis, self.keys, self.config(), 1)
 
     async def close(self) -> None:
-        await self.queue.close()
         await self.redis.aclose()
 
     async def submit(self, task_type: str, tenant: str = "acme", tier: str = "fast", **values: Any) -> str:
