@@ -7,7 +7,6 @@ spares a client the wait, so it refuses nothing that a reserve would still admit
 from datetime import datetime
 
 from agentfleet_coordinator.catalog import Catalog, Offer
-from agentfleet_core.budget.bounds import worst_cost
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Balance
 from agentfleet_core.budget.money import usd
@@ -16,6 +15,7 @@ from agentfleet_core.budget.standing import refusing, resets_at
 from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.errors import AgentfleetError, BudgetExhausted
 from agentfleet_core.fleet.config import CompiledTenant
+from agentfleet_core.providers.registry import PROVIDERS
 from agentfleet_core.queue.envelope import Envelope
 
 
@@ -38,8 +38,9 @@ def first_call_cost(catalog: Catalog, offer: Offer, envelope: Envelope, now: dat
         return 1
     request = {"max_tokens": agent.max_output_tokens, "messages": []}
     try:
-        size = len(agent.system.encode()) + len(agent.prompt.encode())
-        return max(1, worst_cost(request, size, rates_of(tier.models[0], now)))
+        prompt = f"{agent.system}{agent.prompt}".encode()
+        rates = rates_of(tier.models[0], now)
+        return max(1, PROVIDERS[tier.provider.type].worst_cost(request, prompt, rates))
     except AgentfleetError:
         return 1
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentfleet_coordinator import views
 from agentfleet_core.budget.money import fixed_usd
-from agentfleet_core.budget.usage import in_words
+from agentfleet_core.providers.registry import usage_in_words
 from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
 from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.queue.task_view import Json, content, instant, task_json
@@ -77,7 +77,7 @@ def _step(step: StepRecord) -> str:
     """What it cost and the tokens that it was charged for, or how it failed."""
     if step.failure:
         return f"{step.name} ({step.kind.value}) failed: {step.failure}"
-    parts = (step.kind.value, step.tier, step.model, in_words(step.usage))
+    parts = (step.kind.value, step.tier, step.model, usage_in_words(step.usage))
     return f"{_dollars(step.cost)} {step.name} ({', '.join(part for part in parts if part)})"
 
 

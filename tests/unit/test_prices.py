@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfleet_core.api.v1alpha1.model_tier import Model, ModelTierSpec
-from agentfleet_core.budget.bounds import BUILT_IN_TOOL_TOKENS, TOOLS_OVERHEAD_TOKENS, token_bound, worst_cost
 from agentfleet_core.budget.prices import Demand, Rates, cost_of, find_model, rates_of, worst_case
-from agentfleet_core.budget.usage import Report, Usage, merged, read_usage
+from agentfleet_core.budget.usage import Report, Usage
 from agentfleet_core.errors import CostUnknown
+from agentfleet_core.providers.anthropic.bounds import (
+    BUILT_IN_TOOL_TOKENS,
+    TOOLS_OVERHEAD_TOKENS,
+    token_bound,
+    worst_cost,
+)
+from agentfleet_core.providers.anthropic.usage import merged, read_usage
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SHORT = {"maxPromptTokens": 100_000, "input": "0.10", "output": "0.50", "cacheRead": "0.01",

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentfleet_core.providers.anthropic.errors import classify
 from agentfleet_core.queue.envelope import Claim, Envelope
 from agentfleet_core.resilience.backoff import backoff_seconds, doubled_seconds
-from agentfleet_core.resilience.classify import Fail, Retry, classify
 from agentfleet_core.resilience.deadlines import life_seconds_left, task_seconds_left
+from agentfleet_core.resilience.verdict import Fail, Retry
 
 ALMOST_ONE = 1 - 2**-53
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentfleet_worker.providers.sse import StreamError, StreamReader, as_stream
+from agentfleet_core.providers.anthropic.stream import StreamReader, as_stream
+from agentfleet_core.providers.port import StreamError
 
 MESSAGE: dict[str, Any] = {
     "id": "msg_1",

@@ -10,7 +10,7 @@ from agentfleet.models import Result, Step, TaskInfo
 from agentfleet_cli.output import table, wrapped
 from agentfleet_cli.views.words import dollars, duration, shortened
 from agentfleet_core.budget.money import nano_usd
-from agentfleet_core.budget.usage import in_words
+from agentfleet_core.providers.registry import usage_in_words
 
 NARROWEST_TYPE = 8
 BESIDE_THE_TYPE = len("  succeeded  $0.0000  100m") + 2
@@ -99,7 +99,7 @@ def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
 def _step_lines(step: Step) -> list[str]:
     """What it cost, who answered, and the tokens that were charged; or how a tool failed."""
     cost = dollars(nano_usd(usd(step.cost)), digits=6)
-    told = ", ".join(part for part in (step.tier, step.model, in_words(step.usage)) if part)
+    told = ", ".join(part for part in (step.tier, step.model, usage_in_words(step.usage)) if part)
     start = f"  {step.name:<16} {step.kind:<4} "
     if step.error:
         return wrapped(start, f"failed: {step.error}")

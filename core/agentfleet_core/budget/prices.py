@@ -63,7 +63,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The most that a request can use: what `budget.bounds` reads from its body."""
+    """The most that a request can use: what its provider reads from its body."""
 
     prompt_tokens: int
     output_tokens: int

@@ -1,16 +1,22 @@
 """What a provider's failure means for the task that met it, when its handler did not deal with it."""
 
-from anthropic import APIConnectionError, APIError, APIStatusError
+from typing import TYPE_CHECKING
 
 from agentfleet_core.errors import ProviderError
-from agentfleet_core.resilience.classify import Fail, classify
+from agentfleet_core.providers.anthropic.errors import classify
 from agentfleet_core.resilience.retry_after import retry_after_seconds
+from agentfleet_core.resilience.verdict import Fail
 from agentfleet_worker.outcomes import Ending, fail, park, retry
 from agentfleet_worker.reasons import AttemptReason
 
+if TYPE_CHECKING:
+    from anthropic import APIError
 
-def as_provider_error(error: APIError) -> ProviderError:
+
+def as_provider_error(error: "APIError") -> ProviderError:
     """The SDK's error as one of ours."""
+    from anthropic import APIConnectionError, APIStatusError
+
     if isinstance(error, APIStatusError):
         message = error.api_message or f"HTTP {error.status_code}"
         seconds = retry_after_seconds(error.response.headers.get("retry-after"))
@@ -29,6 +35,8 @@ def as_provider_error(error: APIError) -> ProviderError:
 
 def of_provider_error(error: BaseException, now_ms: int) -> Ending | None:
     """None: it is no provider's failure."""
+    from anthropic import APIError
+
     if isinstance(error, APIError):
         error = as_provider_error(error)
     if not isinstance(error, ProviderError):

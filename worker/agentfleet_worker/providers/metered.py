@@ -17,16 +17,17 @@ from typing import Any
 import httpx2
 import orjson
 
-from agentfleet_core.budget.bounds import token_bound, worst_cost
 from agentfleet_core.errors import CostUnknown, InvalidInput
+from agentfleet_core.providers.anthropic.bounds import token_bound, worst_cost
+from agentfleet_core.providers.anthropic.errors import classify
+from agentfleet_core.providers.anthropic.stream import as_stream
 from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.resilience.backoff import backoff_seconds
-from agentfleet_core.resilience.classify import Retry, classify
+from agentfleet_core.resilience.verdict import Retry
 from agentfleet_worker.call import Call, PaidCall, Payer, Target
 from agentfleet_worker.context import CALL, CURRENT
 from agentfleet_worker.outcomes import AttemptStopped, fail
 from agentfleet_worker.providers.routes import Routes
-from agentfleet_worker.providers.sse import as_stream
 from agentfleet_worker.providers.tries import Broken, MeteredTry, TryServices
 from agentfleet_worker.reasons import AttemptReason
 

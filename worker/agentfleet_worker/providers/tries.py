@@ -17,8 +17,11 @@ import httpx2
 from agentfleet_core.budget.limits import Hold
 from agentfleet_core.budget.money import NANO_PER_USD
 from agentfleet_core.budget.prices import cost_of
-from agentfleet_core.budget.usage import Report, read_usage
+from agentfleet_core.budget.usage import Report
 from agentfleet_core.errors import CostUnknown
+from agentfleet_core.providers.anthropic.stream import StreamReader
+from agentfleet_core.providers.anthropic.usage import read_usage
+from agentfleet_core.providers.port import StreamError
 from agentfleet_core.queue.envelope import JournalEntry
 from agentfleet_core.queue.step import StepKind, StepRecord
 from agentfleet_core.resilience.retry_after import retry_after_seconds
@@ -30,7 +33,6 @@ from agentfleet_worker.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
 from agentfleet_worker.ports import Commit
 from agentfleet_worker.providers.budget import CallBudget
 from agentfleet_worker.providers.pacing import Pacer
-from agentfleet_worker.providers.sse import StreamError, StreamReader
 
 CONNECT_SECONDS = 10.0
 REST_SECONDS = 0.1

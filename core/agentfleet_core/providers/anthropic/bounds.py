@@ -18,6 +18,11 @@ TOOLS_OVERHEAD_TOKENS: Final = 1_024
 most 530 ("Pricing"); about twice that, since the figure changes with each model."""
 BUILT_IN_TOOL_TOKENS: Final = 2_048
 """The schema of one tool that the provider defines and the client runs: 735 (computer) is the most named."""
+COUNT_SLACK_SHARE: Final = 20
+"""A twentieth, and"""
+COUNT_SLACK_TOKENS: Final = 64
+"""so many tokens are added to the provider's count, which it calls an estimate that "may differ by a small
+amount" (its page "Token counting"); what passes even that is booked in full, as an overrun."""
 
 _FIELDS: Final = frozenset(
     {
@@ -48,8 +53,9 @@ def token_bound(body: bytes) -> int:
     return max(len(body), len(normalized.encode()))
 
 
-def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates) -> int:
-    """What to hold for a request, in nano-USD: `request` is the parsed body, `body_tokens` its `token_bound`.
+def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates, counted: int | None = None) -> int:
+    """What to hold for a request, in nano-USD: `request` is the parsed body, `body_tokens` its `token_bound`,
+    `counted` the provider's own count of its prompt, which has tools, media and sources in it.
 
     Raises `CostUnknown` for whatever has no bound.
     """
@@ -60,6 +66,8 @@ def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates) -> in
         media.scan(_blocks(message.get("content")))
     tools = _objects(request, "tools")
     prompt = body_tokens - media.data_bytes + media.tokens + _tools_tokens(request, tools)
+    if counted is not None:
+        prompt = min(prompt, counted + counted // COUNT_SLACK_SHARE + COUNT_SLACK_TOKENS)
     demand = Demand(
         prompt_tokens=prompt,
         output_tokens=_max_tokens(request),
@@ -67,9 +75,14 @@ def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates) -> in
         priority=request.get("service_tier") != "standard_only",
         geo=request.get("inference_geo"),
     )
-    if any(_is_server_tool(tool) for tool in tools):
+    if runs_server_tools(request):
         return worst_case_in_rounds(_with_server_tools(demand, tools, rates), rates)
     return worst_case(demand, rates)
+
+
+def runs_server_tools(request: Mapping[str, Any]) -> bool:
+    """Whether some of its tools run at the provider, in rounds of their own."""
+    return any(_tool_type(tool).startswith(_SERVER_TOOLS) for tool in _objects(request, "tools"))
 
 
 class _Media:
@@ -174,10 +187,6 @@ def _with_server_tools(demand: Demand, tools: Iterable[Mapping[str, Any]], rates
         priority=demand.priority,
         geo=demand.geo,
     )
-
-
-def _is_server_tool(tool: Mapping[str, Any]) -> bool:
-    return _tool_type(tool).startswith(_SERVER_TOOLS)
 
 
 def _tool_type(tool: Mapping[str, Any]) -> str:

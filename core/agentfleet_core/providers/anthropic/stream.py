@@ -10,17 +10,10 @@ from typing import Any
 
 import orjson
 
-from agentfleet_core.budget.usage import merged
+from agentfleet_core.providers.anthropic.usage import merged
+from agentfleet_core.providers.port import StreamError
 
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
-
-
-class StreamError(Exception):
-    """An `error` event inside a stream: the call broke after its 200."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class StreamReader:

@@ -1,30 +1,13 @@
-"""PURE. The first table of provider errors: what may help when done again, and what must change first.
+"""PURE. The first table of the provider's errors: what may help when done again, and what must change first.
 
 Sources: `anthropic._base_client` (408, 409, 429 and 5xx are retried, and `x-should-retry` is obeyed) and
 `anthropic.types.shared.ErrorType` for errors inside a stream that began with 200.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """The same call may succeed later, inside its deadline."""
-
-    slows_fleet: bool = False
-    """The provider is short of capacity for this key: others would only be refused too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The same call cannot succeed: `advice` says what to change, to follow "the provider …: "."""
-
-    advice: str
-
-
-Verdict = Retry | Fail
+from agentfleet_core.resilience.verdict import Fail, Retry, Verdict
 
 _KEY = Fail("the key is not accepted; check the ModelTier's provider.apiKeySecretRef")
 _RIGHTS = Fail("the key has no right to this; check it and the model's name in the ModelTier")
@@ -63,12 +46,8 @@ _BY_KIND: Final[Mapping[str, Verdict]] = {
 
 
 def classify(status: int | None, kind: str, *, should_retry: bool | None = None) -> Verdict:
-    """What to do about a call that failed.
-
-    `status` is the HTTP status of the refusal, None when there was none: the connection broke, time was over,
-    or the stream brought an error, whose type is `kind`. `should_retry` is the provider's own word, where it
-    gave one. An error that is newer than this table is tried again, since a deadline bounds that, unless
-    its status says that the request is at fault.
+    """As `Provider.verdict`. An error that is newer than this table is tried again, since a deadline bounds
+    that, unless its status says that the request is at fault.
     """
     verdict = _by_table(status, kind)
     if should_retry is True and isinstance(verdict, Fail):
