@@ -82,7 +82,7 @@ class WorkerContext:
 
     @property
     def client(self) -> "AsyncAnthropic":
-        return self._services.client
+        return self._services.sdk.client
 
     def inside(self, name: str) -> "WorkerContext":
         """The context of a workflow's step, with keys of its own."""
@@ -172,11 +172,12 @@ class WorkerContext:
     async def ask(self, call: Call, parameters: Mapping[str, Any]) -> Reply:
         """One model response through the SDK and the metered transport, which journals it."""
         attempt = self._attempt
+        client = await self._services.sdk.ready()
         attempt.check()
         token = CALL.set(call)
         try:
             with within(self._services.deadlines, attempt.spec.timeouts.step_seconds):
-                await self._services.client.messages.with_raw_response.create(
+                await client.messages.with_raw_response.create(
                     model=call.tier or attempt.claim.envelope.tier, **parameters
                 )
         except TimeoutError as error:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx2
-from anthropic import AsyncAnthropic
 from redis.asyncio import Redis
 
 from agentfleet_core.autoscaler.upkeep import sweep_ledgers
@@ -42,6 +41,7 @@ from agentfleet_worker.providers.budget import CallBudget
 from agentfleet_worker.providers.metered import MeteredTransport
 from agentfleet_worker.providers.pacing import Pacer
 from agentfleet_worker.providers.routes import ProviderKeys, Routes
+from agentfleet_worker.providers.sdk import Sdk
 from agentfleet_worker.providers.tries import TryServices
 from agentfleet_worker.runner import Runner
 from agentfleet_worker.services import Services
@@ -201,6 +201,7 @@ class Worker:
                 log.info(
                     "ready", extra={"pool": settings.pool, "worker": settings.worker_id, "port": probes.port}
                 )
+                services.sdk.start()
                 await self._until_stopped(claims, runner, chores)
                 await drain(claims, settings.grace_seconds, self._hurry)
         finally:
@@ -259,26 +260,13 @@ class Worker:
             background=background,
             progress=progress,
             routes=routes,
-            client=metered_client(transport),
+            sdk=Sdk(transport),
         )
         return services, transport
 
     async def _forget(self, queue: Queue) -> None:
         with contextlib.suppress(AgentfleetError):
             await queue.forget(self.settings.worker_id)
-
-
-def metered_client(transport: MeteredTransport) -> AsyncAnthropic:
-    """The SDK above the metered transport. The key is the transport's business; so are retries and
-    time-outs.
-    """
-    return AsyncAnthropic(
-        api_key="held-by-the-transport",
-        base_url="https://api.anthropic.com",
-        max_retries=0,
-        timeout=httpx2.Timeout(None),
-        http_client=httpx2.AsyncClient(transport=transport, timeout=httpx2.Timeout(None)),
-    )
 
 
 def _lose(claims: ClaimLoop, ids: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """What the attempts of one worker share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from agentfleet_core.ports import Ledger, Queue
 from agentfleet_core.settings import WorkerSettings
@@ -12,9 +11,7 @@ from agentfleet_worker.events import Progress
 from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.ports import Commit, Follower
 from agentfleet_worker.providers.routes import Routes
-
-if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
+from agentfleet_worker.providers.sdk import Sdk
 
 
 @dataclass(slots=True)
@@ -30,4 +27,4 @@ class Services:
     background: Background
     progress: Progress
     routes: Routes
-    client: "AsyncAnthropic"
+    sdk: Sdk
