@@ -9,18 +9,27 @@ import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
 
-from agentfleet_core.errors import AgentfleetError, InvalidInput, LeadershipLost
+from agentfleet_core.errors import (
+    AgentfleetError,
+    InvalidInput,
+    LeadershipLost,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.settings import FleetId
 from agentfleet_core.telemetry import metrics
 from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_core.telemetry.server import ProbeServer
 from agentfleet_operator.apply import Writer
+from agentfleet_operator.definitions import PUBLISHED, problem_of
 from agentfleet_operator.fleet import Fleet
 from agentfleet_operator.kube import KubeApi, load_configuration
 from agentfleet_operator.leadership import Leadership
@@ -31,6 +40,9 @@ from agentfleet_operator.state import ClusterState
 from agentfleet_operator.watching import Watching
 
 log = logging.getLogger(__name__)
+
+DEFINITIONS_SECONDS = 10.0
+DEFINITIONS_LOOK_SECONDS = 0.5
 
 
 class Operator:
@@ -58,6 +70,7 @@ class Operator:
     async def run(self) -> None:
         self._watching.start()
         try:
+            await fitting_definitions(self._api)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._resync.run(), name="resync")
                 tasks.create_task(self._lead(), name="lead")
@@ -136,6 +149,32 @@ async def serve(settings: OperatorSettings) -> None:
                 await _until(operator, stopping)
         finally:
             await redis.aclose()
+
+
+async def fitting_definitions(api: KubeApi, *, seconds: float = DEFINITIONS_SECONDS) -> None:
+    """Returns once the cluster's definitions fit. Raises `InvalidInput` when they do not for so long: an API
+    server publishes the schema of a new definition a moment after it was installed.
+    """
+    deadline: float | None = None
+    while True:
+        try:
+            problem = problem_of(await api.get(PUBLISHED))
+        except NotFound:
+            problem = problem_of({})
+        except Unauthorized as error:
+            log.warning("the definitions' age is unknown, since their schemas may not be read: %s", error)
+            return
+        except Unavailable as error:
+            log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(DEFINITIONS_LOOK_SECONDS)
+            continue
+        now = time.monotonic()
+        deadline = now + seconds if deadline is None else deadline
+        if not problem:
+            return
+        if now >= deadline:
+            raise InvalidInput(problem)
+        await asyncio.sleep(DEFINITIONS_LOOK_SECONDS)
 
 
 async def _until(operator: Operator, stopping: asyncio.Event) -> None:
