@@ -9,12 +9,12 @@ from agentfleet_core.api.declare import Column, Names, Rule, Scale
 from agentfleet_core.api.v1alpha1.base import (
     AGE,
     API_VERSION,
-    Condition,
+    Conditions,
     Kind,
     ObjectMeta,
+    ObjectStatus,
     Quantity,
     Resource,
-    Status,
     Usd,
 )
 
@@ -115,11 +115,9 @@ class AgentPoolSpec(Resource):
     """True: no task starts and no paid call is made until it is false again."""
 
 
-class AgentPoolStatus(Status):
+class AgentPoolStatus(ObjectStatus):
     """What the pool does; numbers are rounded and written at most every 10 s."""
 
-    observed_generation: int = Field(0, ge=0)
-    """The generation of the spec that this speaks about."""
     replicas: int = Field(0, ge=0)
     """Workers that exist."""
     desired: int = Field(0, ge=0)
@@ -146,11 +144,7 @@ class AgentPoolStatus(Status):
     """USD, as measured."""
     limited_by: str = ""
     """The rule that holds the pool below what its promise needs; empty when none does."""
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = Field(default_factory=list)
 
 
 class AgentPool(Kind):

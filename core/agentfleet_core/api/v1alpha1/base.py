@@ -68,6 +68,13 @@ class Status(Resource):
     model_config = ConfigDict(extra="ignore")
 
 
+class ObjectStatus(Status):
+    """The status of a whole object. Its `conditions` come last, after the kind's own fields."""
+
+    observed_generation: int = Field(0, ge=0)
+    """The generation of the spec that this speaks about."""
+
+
 class SecretKeyRef(Resource):
     """One key of a Secret in the same namespace."""
 
@@ -126,3 +133,13 @@ class Condition(Resource):
     """The `metadata.generation` that was looked at."""
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
     """When the status last changed."""
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+"""One of each type."""

@@ -8,12 +8,12 @@ from agentfleet_core.api.declare import Column, Names, Rule
 from agentfleet_core.api.v1alpha1.base import (
     AGE,
     API_VERSION,
-    Condition,
+    Conditions,
     Kind,
     ObjectMeta,
+    ObjectStatus,
     Resource,
     SecretKeyRef,
-    Status,
     Usd,
 )
 
@@ -154,16 +154,10 @@ class ModelTierSpec(Resource):
     """The first is used; the rest are fallbacks, in order."""
 
 
-class ModelTierStatus(Status):
+class ModelTierStatus(ObjectStatus):
     """Whether the tier can serve as it stands."""
 
-    observed_generation: int = Field(0, ge=0)
-    """The generation of the spec that this speaks about."""
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = Field(default_factory=list)
 
 
 class ModelTier(Kind):

@@ -10,12 +10,12 @@ from agentfleet_core.api.v1alpha1.base import (
     AGE,
     API_VERSION,
     PATTERN_WORDS,
-    Condition,
+    Conditions,
     DnsLabel,
     Kind,
     ObjectMeta,
+    ObjectStatus,
     Resource,
-    Status,
 )
 
 HANDLER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
@@ -184,16 +184,10 @@ class TaskTypeSpec(Resource):
     """What follows a failed attempt."""
 
 
-class TaskTypeStatus(Status):
+class TaskTypeStatus(ObjectStatus):
     """Whether the type can be submitted as it stands."""
 
-    observed_generation: int = Field(0, ge=0)
-    """The generation of the spec that this speaks about."""
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = Field(default_factory=list)
 
 
 class TaskType(Kind):

@@ -9,10 +9,11 @@ from agentfleet_core.api.declare import Column, Names, Rule
 from agentfleet_core.api.v1alpha1.base import (
     AGE,
     API_VERSION,
-    Condition,
+    Conditions,
     DnsLabel,
     Kind,
     ObjectMeta,
+    ObjectStatus,
     Resource,
     SecretKeyRef,
     Status,
@@ -102,11 +103,9 @@ class Phase(StrEnum):
     """The ledger could not be read."""
 
 
-class TenantBudgetStatus(Status):
+class TenantBudgetStatus(ObjectStatus):
     """What the tenant has spent; written at most every 10 s, the ledger in Redis is what counts."""
 
-    observed_generation: int = Field(0, ge=0)
-    """The generation of the spec that this speaks about."""
     phase: Phase | None = None
     """Exhausted: a limit refused a call which no open hold could free."""
     spent: str = ""
@@ -123,11 +122,7 @@ class TenantBudgetStatus(Status):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """All limits."""
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = Field(default_factory=list)
 
 
 class TenantBudget(Kind):
