@@ -12,9 +12,8 @@ import pytest
 
 from agentfleet_core.api import conditions
 from agentfleet_core.planner.reasons import Reason as PlannerReason
-from agentfleet_core.queue.reasons import TaskReason
+from agentfleet_core.queue.reasons import AttemptReason, TaskReason
 from agentfleet_core.routing.reasons import RouteReason
-from agentfleet_worker.reasons import AttemptReason
 
 PAGE = Path(__file__).parents[2] / "docs" / "reasons.md"
 HEAD = """\

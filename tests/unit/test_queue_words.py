@@ -11,9 +11,8 @@ from agentfleet_core.errors import InvalidInput, UnknownEnvelope
 from agentfleet_core.problems import BASE, TABLE, ProblemType
 from agentfleet_core.queue.claims import UNKNOWN_PARK_MS, decode_claims
 from agentfleet_core.queue.envelope import Envelope, SettleKind, TaskState
-from agentfleet_core.queue.reasons import TaskReason
+from agentfleet_core.queue.reasons import AttemptReason, TaskReason
 from agentfleet_core.queue.records import STORED, decode_envelope, encode_envelope
-from agentfleet_worker.reasons import AttemptReason
 
 TASK = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 ULID = TASK.partition(".")[2]

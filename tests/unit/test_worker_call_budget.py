@@ -16,6 +16,7 @@ from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
 from agentfleet_core.fleet.pauses import Pauses
 from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.settings import FleetId
 from agentfleet_core.testing.memory_ledger import MemoryLedger
 from agentfleet_worker.attempt import Attempt
@@ -24,7 +25,6 @@ from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.outcomes import AttemptStopped
 from agentfleet_worker.providers.budget import CallBudget
 from agentfleet_worker.providers.pacing import Pacer
-from agentfleet_worker.reasons import AttemptReason
 
 TENANT = TenantBudgetSpec.model_validate(
     {"tenant": "acme", "limits": [{"name": "total", "period": "Total", "amount": "1.00"}]}

@@ -7,9 +7,9 @@ import pytest
 
 from agentfleet_core.errors import DeadlineExceeded, HandlerFailed, InvalidInput
 from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind, TaskState
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step, decode_steps, encode_json
 from agentfleet_worker.outcomes import of_exception, park, problem, settlement
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.replay import partial
 from agentfleet_worker.templates import fill
 from agentfleet_worker.turns import (

@@ -6,6 +6,7 @@ import pytest
 
 from agentfleet_core.errors import HandlerFailed, InvalidInput
 from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_worker.guard import Guarded
 from agentfleet_worker.outcomes import (
     AttemptLost,
@@ -18,7 +19,6 @@ from agentfleet_worker.outcomes import (
     settlement,
 )
 from agentfleet_worker.raised import counting
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.words import legible
 
 PARKED = AttemptStopped(park(AttemptReason.PAUSED, "fleet is paused", not_before_ms=7))

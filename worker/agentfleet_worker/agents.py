@@ -17,12 +17,12 @@ from agentfleet.context import parse_json
 from agentfleet.tools import call_function
 from agentfleet_core.api.v1alpha1.task_type import Agent, TaskTypeSpec
 from agentfleet_core.errors import InvalidInput
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, encode_json
 from agentfleet_worker.call import Call
 from agentfleet_worker.context import WorkerContext
 from agentfleet_worker.limits import MAX_TOOL_RESULT_BYTES, sized
 from agentfleet_worker.outcomes import AttemptStopped, fail
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.schemas import problems_of
 from agentfleet_worker.services import Services
 from agentfleet_worker.templates import fill

@@ -21,6 +21,7 @@ from agentfleet.tools import call_function
 from agentfleet_core.errors import HandlerFailed, InvalidInput
 from agentfleet_core.queue.envelope import Event, JournalEntry
 from agentfleet_core.queue.limits import MAX_STEP_BYTES
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.call import Call
@@ -28,7 +29,6 @@ from agentfleet_worker.deadlines import within
 from agentfleet_worker.guard import Guarded
 from agentfleet_worker.limits import sized
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, fail, retry
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.services import Services
 
 if TYPE_CHECKING:

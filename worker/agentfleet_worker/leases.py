@@ -25,12 +25,12 @@ from redis.retry import Retry
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.keyspace.scripts import Call
 from agentfleet_core.queue.envelope import Settlement
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.context import current_context
 from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.outcomes import Ending, hand_back, retry, settlement
-from agentfleet_worker.reasons import AttemptReason
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import Protocol
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.ports import Queue
 from agentfleet_core.queue.envelope import Claim
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.outcomes import Ending, hand_back
 from agentfleet_worker.ports import Follower
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.runner import Runner
 from agentfleet_worker.tally import Tally
 

@@ -6,9 +6,9 @@ from typing import Any
 from agentfleet_core.errors import DeadlineExceeded
 from agentfleet_core.queue.envelope import SettleKind, TaskState
 from agentfleet_core.queue.limits import MAX_OUTPUT_BYTES
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, encode_json
 from agentfleet_worker.outcomes import Ending, fail
-from agentfleet_worker.reasons import AttemptReason
 
 
 def partial(steps: Mapping[str, StepRecord], limit: str, seconds: int) -> Ending:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.queue.envelope import Claim, SettleKind
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import decode_steps
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_worker.attempt import Attempt
@@ -18,7 +19,6 @@ from agentfleet_worker.guard import made_harmless
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, of_exception, park, settlement
 from agentfleet_worker.providers.errors import of_provider_error
 from agentfleet_worker.raised import counting
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.replay import partial
 from agentfleet_worker.services import Services
 from agentfleet_worker.tally import Tally

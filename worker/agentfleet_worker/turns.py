@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentfleet_worker.reasons import AttemptReason
+from agentfleet_core.queue.reasons import AttemptReason
 
 Block = Mapping[str, Any]
 

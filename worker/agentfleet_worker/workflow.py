@@ -11,10 +11,10 @@ from typing import Any
 
 from agentfleet_core.api.v1alpha1.task_type import Workflow, WorkflowStep
 from agentfleet_core.errors import InvalidInput
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind
 from agentfleet_worker.context import WorkerContext
 from agentfleet_worker.outcomes import AttemptStopped, fail
-from agentfleet_worker.reasons import AttemptReason
 from agentfleet_worker.services import Services
 
 

@@ -17,13 +17,13 @@ from agentfleet_core.budget.standing import spent_words
 from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.ports import Ledger
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_worker.attempt import Attempt
 from agentfleet_worker.background import Background
 from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.outcomes import AttemptStopped, Ending, park
 from agentfleet_worker.ports import Follower
 from agentfleet_worker.providers.pacing import Pacer
-from agentfleet_worker.reasons import AttemptReason
 
 PAUSE_CHECK_SECONDS = 0.1
 PAUSE_PATIENCE_SECONDS = 5.0

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from agentfleet_core.errors import ProviderError
 from agentfleet_core.providers.anthropic.errors import classify
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_core.resilience.verdict import Fail
 from agentfleet_worker.outcomes import Ending, fail, park, retry
-from agentfleet_worker.reasons import AttemptReason
 
 if TYPE_CHECKING:
     from anthropic import APIError

@@ -21,6 +21,7 @@ from agentfleet_core.errors import CostUnknown, InvalidInput
 from agentfleet_core.providers.anthropic.bounds import token_bound, worst_cost
 from agentfleet_core.providers.anthropic.errors import classify
 from agentfleet_core.providers.anthropic.stream import as_stream
+from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_core.resilience.verdict import Retry
@@ -29,7 +30,6 @@ from agentfleet_worker.context import CALL, CURRENT
 from agentfleet_worker.outcomes import AttemptStopped, fail
 from agentfleet_worker.providers.routes import Routes
 from agentfleet_worker.providers.tries import Broken, MeteredTry, TryServices
-from agentfleet_worker.reasons import AttemptReason
 
 MESSAGES = "/v1/messages"
 FREE = re.compile(r"POST /v1/messages/count_tokens|GET /v1/models(/(?!\.{1,2}$)[A-Za-z0-9._~:@-]+)?")
