@@ -39,6 +39,8 @@ class StepRecord:
     tier: str = ""
     model: str = ""
     usage: Mapping[str, Any] | None = None
+    instead_of: str = ""
+    """The model that the tier prefers, where a fallback answered for it."""
 
     @property
     def failure(self) -> str:
@@ -48,6 +50,13 @@ class StepRecord:
         if not self.result.get("is_error"):
             return ""
         return str(self.result.get("content", "")).removeprefix(f"{self.name} failed: ")
+
+    @property
+    def limitation(self) -> str:
+        """What the task's result says of it; empty for a step that is what was asked for."""
+        if not self.instead_of:
+            return ""
+        return f"Step {self.name} was answered by {self.model}, since {self.instead_of} was not to be had."
 
     def encode(self) -> bytes:
         """JSON. Raises `InvalidInput` when the result is nothing that JSON can say."""
@@ -66,6 +75,8 @@ class StepRecord:
             record["model"] = self.model
         if self.usage is not None:
             record["usage"] = self.usage
+        if self.instead_of:
+            record["instead_of"] = self.instead_of
         return encode_json(record)
 
 
@@ -83,6 +94,7 @@ def decode_step(value: bytes) -> StepRecord:
             tier=record.get("tier", ""),
             model=record.get("model", ""),
             usage=record.get("usage"),
+            instead_of=record.get("instead_of", ""),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"not a step record: {value[:80]!r}") from error

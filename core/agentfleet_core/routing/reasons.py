@@ -15,4 +15,5 @@ class RouteReason(StrEnum):
     TIER_MISSING = "TierMissing"
     """Surfaces when the tier asked for exists no more; the default was taken instead."""
     FALLBACK_MODEL = "FallbackModel"
-    """Surfaces when the tier's first model is not healthy and a later one was taken."""
+    """Surfaces when the tier's first model kept failing, or may not be asked for too long; a later one was
+    taken."""

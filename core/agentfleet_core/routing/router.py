@@ -1,9 +1,9 @@
 """PURE. Which tier and model serve a task: asked again when work starts, since the config may have changed.
 
-What may speak for another route later (a budget to spare, health) enters as an argument, never by a look-up.
+What becomes of a call that its route cannot serve is `degrade`'s to say.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentfleet_core.api.v1alpha1.model_tier import ModelTierSpec
@@ -22,21 +22,15 @@ class Route:
     """Of the last choice that changed the route, or of the tier when none did."""
 
 
-def route(
-    bounds: TierBounds, tiers: Tiers, *, asked: str | None = None, unhealthy: Collection[str] = ()
-) -> Route:
-    """The tier asked for, clipped to the type's bounds, or the default; in it the first healthy model.
+def route(bounds: TierBounds, tiers: Tiers, *, asked: str | None = None) -> Route:
+    """The tier asked for, clipped to the type's bounds, or the default; in it the first model, since the
+    others are fallbacks (`degrade`).
 
-    `asked` is what the submit named, or when work starts the tier that the task was admitted with.
-    `unhealthy` names models that do not answer; when all of a tier's are, its first is tried. Raises
+    `asked` is what the submit named, or when work starts the tier that the task was admitted with. Raises
     `InvalidInput` when the default tier does not exist.
     """
     tier, reason = _tier(bounds, tiers, asked)
-    models = [model.name for model in tiers[tier].models]
-    healthy = next((name for name in models if name not in unhealthy), models[0])
-    if healthy != models[0]:
-        reason = RouteReason.FALLBACK_MODEL
-    return Route(tier, healthy, reason)
+    return Route(tier, tiers[tier].models[0].name, reason)
 
 
 def allowed_tiers(bounds: TierBounds, tiers: Tiers) -> list[str]:
