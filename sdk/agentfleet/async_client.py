@@ -24,7 +24,7 @@ from agentfleet.client import (
     request_arguments,
     stream_arguments,
 )
-from agentfleet.models import Result, TaskEvent, TaskInfo, TaskOptions, TaskRequest
+from agentfleet.models import Result, TaskEvent, TaskFilter, TaskInfo, TaskOptions, TaskRequest
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unavailable
 
 
@@ -119,17 +119,10 @@ class AsyncClient:
         return self._task(await self._ask(wire.task(task_id)))
 
     async def list(
-        self, *, state: str | None = None, type: str | None = None, pool: str | None = None,
-        labels: Mapping[str, str] | None = None, tenant: str | None = None, limit: int = 50,
-        cursor: str | None = None,
-    ) -> AsyncPage:  # fmt: skip
-        """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says.
-
-        `tenant` is for an admin key, which must name one.
-        """
-        given = {"state": state, "type": type, "pool": pool, "tenant": tenant, "cursor": cursor}
-        call = wire.tasks(given, labels, limit)
-        data = await self._ask(call)
+        self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[TaskFilter]
+    ) -> AsyncPage:
+        """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says."""
+        data = await self._ask(wire.tasks(filters, limit, cursor))
         return AsyncPage(tuple(self._task(item) for item in data["items"]), data["next_cursor"])
 
     async def result(self, task_id: str, timeout: float | None = None, *, check: bool = True) -> Result:

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from agentfleet import flows, wire
-from agentfleet.models import Result, TaskEvent, TaskInfo, TaskOptions, TaskRequest
+from agentfleet.models import Result, TaskEvent, TaskFilter, TaskInfo, TaskOptions, TaskRequest
 from agentfleet.running import running_fleet
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unauthorized, Unavailable
 
@@ -166,18 +166,9 @@ class Client:
     def get(self, task_id: str) -> Task:
         return self._task(self._ask(wire.task(task_id)))
 
-    def list(
-        self, *, state: str | None = None, type: str | None = None, pool: str | None = None,
-        labels: Mapping[str, str] | None = None, tenant: str | None = None, limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page:  # fmt: skip
-        """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says.
-
-        `tenant` is for an admin key, which must name one.
-        """
-        given = {"state": state, "type": type, "pool": pool, "tenant": tenant, "cursor": cursor}
-        call = wire.tasks(given, labels, limit)
-        data = self._ask(call)
+    def list(self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[TaskFilter]) -> Page:
+        """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says."""
+        data = self._ask(wire.tasks(filters, limit, cursor))
         return Page(tuple(self._task(item) for item in data["items"]), data["next_cursor"])
 
     def result(self, task_id: str, timeout: float | None = None, *, check: bool = True) -> Result:

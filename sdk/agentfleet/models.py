@@ -22,6 +22,16 @@ class TaskOptions(TypedDict, total=False):
     idempotency_key: str | None
 
 
+class TaskFilter(TypedDict, total=False):
+    """What `list` narrows by, in both clients. `tenant` is for an admin key, which must name one."""
+
+    state: str | None
+    type: str | None
+    pool: str | None
+    tenant: str | None
+    labels: Mapping[str, str] | None
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
     """One task of `submit_many`; what is left out follows the TaskType."""

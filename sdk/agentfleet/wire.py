@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from agentfleet.models import TaskEvent, TaskRequest
+from agentfleet.models import TaskEvent, TaskFilter, TaskRequest
 from agentfleet_core.errors import AgentfleetError, InvalidRequest
 from agentfleet_core.problems import error_of
 from agentfleet_core.resilience.retry_after import retry_after_seconds
@@ -57,12 +57,12 @@ def task(task_id: str, *, tail: str = "", method: str = "GET") -> Call:
     return Call(method, f"/v1/tasks/{quote(task_id, safe='')}{tail}")
 
 
-def tasks(given: Mapping[str, str | None], labels: Mapping[str, str] | None, limit: int) -> Call:
-    query: dict[str, str | int | float] = {"limit": limit}
-    query |= {name: value for name, value in given.items() if value is not None}
-    if labels:
-        query["label"] = ",".join(f"{key}={value}" for key, value in labels.items())
-    return Call("GET", "/v1/tasks", query=query)
+def tasks(filters: TaskFilter, limit: int, cursor: str | None) -> Call:
+    """What is no filter goes along: the server refuses it, and says what there is."""
+    given: dict[str, Any] = {"limit": limit, "cursor": cursor, **filters}
+    labels = given.pop("labels", None) or {}
+    given["label"] = ",".join(f"{key}={value}" for key, value in labels.items()) or None
+    return Call("GET", "/v1/tasks", query={name: text for name, text in given.items() if text is not None})
 
 
 def result(task_id: str, wait_seconds: float) -> Call:

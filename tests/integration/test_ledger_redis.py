@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.budget.ledger import CORRECTABLE_MS, KEPT_MS, TOMBSTONE_MS, RedisLedger, _kept_ms
-from agentfleet_core.budget.limits import Hold, LimitWindow, Reserved
+from agentfleet_core.budget.limits import Hold, LimitWindow, Reserved, Swept
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import TenantKeys
@@ -104,6 +104,27 @@ async def test_a_window_that_has_gone_is_not_made_again_by_what_ends_in_it(books
     await books.ledger.release(released)
     await books.ledger.sweep("acme")
     assert await books.redis.exists(books.keys.limit(TOTAL.key)) == 0
+
+
+async def test_all_tenants_are_swept_together_whatever_each_has(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentfleet_core.budget.ledger.SWEPT_TOGETHER", 2)
+    monkeypatch.setattr("agentfleet_core.budget.ledger.SWEEP_BATCH", 5)
+    holds: list[Hold] = []
+    for tenant, unsent, sent in [("acme", 7, 6), ("globex", 1, 0), ("initech", 0, 5), ("hooli", 0, 0)]:
+        for number in range(unsent + sent):
+            answer = await books.ledger.reserve(tenant, f"{number}", 10, [TOTAL], lease_ms=LEASE_MS)
+            assert isinstance(answer, Reserved)
+            assert number >= sent or await books.ledger.mark_sent(answer.hold)
+            holds.append(answer.hold)
+    await books.ledger.extend(holds, lease_ms=0)
+    assert await books.ledger.sweep_all(["acme", "globex", "initech", "hooli"]) == {
+        "acme": Swept(7, 6, 60),
+        "globex": Swept(1, 0, 0),
+        "initech": Swept(0, 5, 50),
+        "hooli": Swept(0, 0, 0),
+    }
 
 
 async def settles(books: Books, hold: Hold) -> None:

@@ -124,6 +124,9 @@ def test_an_admin_pauses_resumes_and_looks(running: CoordinatorThread) -> None:
         assert admin.list(tenant="acme").items == ()
         with pytest.raises(InvalidRequest, match="add tenant=NAME"):
             admin.list()
+        misspelt: Any = {"tenant": "acme", "stat": "queued"}
+        with pytest.raises(InvalidRequest, match="did you mean state"):
+            admin.list(**misspelt)
 
 
 def test_following_resumes_by_itself_when_the_connection_breaks(running: CoordinatorThread) -> None:

@@ -2,19 +2,12 @@
 to do twice, so workers need no leader for it.
 """
 
-import asyncio
-import logging
-from collections.abc import Mapping
-
-from agentfleet_core.autoscaler.upkeep import changed_limits
-from agentfleet_core.errors import AgentfleetError
-from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
+from agentfleet_core.autoscaler.upkeep import changed_limits, on_each_config
+from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.telemetry import metrics
-
-log = logging.getLogger(__name__)
 
 
 def policy_of(config: FleetConfig, pool: str) -> PoolPolicy:
@@ -32,18 +25,13 @@ def policy_of(config: FleetConfig, pool: str) -> PoolPolicy:
 
 
 async def follow_config(follower: ConfigFollower, queue: PoolQueue) -> None:
-    """Until cancelled. A change is applied as soon as it is seen, and again until Redis has taken it."""
-    before: Mapping[str, CompiledTenant] = {}
-    async for config in follower.changes():
+    """Until cancelled."""
+
+    async def write(before: FleetConfig | None, config: FleetConfig) -> None:
         metrics.TENANTS.follow(config.tenants)
         metrics.CONFIG_VERSION.set(config.version)
-        while True:
-            try:
-                await queue.configure(policy_of(config, queue.pool))
-                for tenant in changed_limits(before, config.tenants):
-                    await queue.unblock(tenant)
-                break
-            except AgentfleetError as error:
-                log.warning("the pool's policy is not written yet: %s", error)
-                await asyncio.sleep(1.0)
-        before = config.tenants
+        await queue.configure(policy_of(config, queue.pool))
+        for tenant in changed_limits(before.tenants if before else {}, config.tenants):
+            await queue.unblock(tenant)
+
+    await on_each_config(follower, write, "the pool's policy is not written yet")

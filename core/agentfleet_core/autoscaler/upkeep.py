@@ -8,7 +8,7 @@ happens while nobody decides replicas. All of it is safe to do twice.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from redis.asyncio import Redis
@@ -16,10 +16,9 @@ from redis.exceptions import RedisError
 
 from agentfleet_core.autoscaler.ports import FleetView
 from agentfleet_core.budget.ledger import RedisLedger
-from agentfleet_core.errors import AgentfleetError, Unavailable
-from agentfleet_core.fleet.config import CompiledTenant
+from agentfleet_core.errors import AgentfleetError
+from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
 from agentfleet_core.keyspace.keys import FleetKeys
-from agentfleet_core.ports import Ledger
 from agentfleet_core.queue.observe import read_counters
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
@@ -28,6 +27,9 @@ log: Final = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
+
+OnConfig = Callable[[FleetConfig | None, FleetConfig], Awaitable[None]]
+"""Called with the config before (None at the start) and the one that stands now; safe to call twice."""
 
 
 def changed_limits(before: Mapping[str, CompiledTenant], now: Mapping[str, CompiledTenant]) -> list[str]:
@@ -39,24 +41,33 @@ def changed_limits(before: Mapping[str, CompiledTenant], now: Mapping[str, Compi
     ]
 
 
-async def unblock_on_changed_limits(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
-    """Until cancelled. Whoever is blocked at its start is let try again: a change may have been missed."""
-    before: Mapping[str, CompiledTenant] | None = None
+async def on_each_config(view: FleetView, act: OnConfig, trouble: str) -> None:
+    """Until cancelled: `act` on each config as soon as it is seen, again until Redis has taken it."""
+    before: FleetConfig | None = None
     async for config in view.changes():
         while True:
             try:
-                pools = list(config.pools)
-                if before is None:
-                    await _unblock_all(redis, fleet_id, pools)
-                else:
-                    for tenant in changed_limits(before, config.tenants):
-                        for pool in pools:
-                            await PoolQueue(redis, fleet_id, pool).unblock(tenant)
+                await act(before, config)
                 break
-            except Unavailable as error:
-                log.warning("tenants are not unblocked yet: %s", error)
+            except AgentfleetError as error:
+                log.warning("%s: %s", trouble, error)
                 await asyncio.sleep(RETRY_SECONDS)
-        before = config.tenants
+        before = config
+
+
+async def unblock_on_changed_limits(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
+    """Until cancelled. Whoever is blocked at its start is let try again: a change may have been missed."""
+
+    async def unblock(before: FleetConfig | None, config: FleetConfig) -> None:
+        pools = list(config.pools)
+        if before is None:
+            await _unblock_all(redis, fleet_id, pools)
+            return
+        for tenant in changed_limits(before.tenants, config.tenants):
+            for pool in pools:
+                await PoolQueue(redis, fleet_id, pool).unblock(tenant)
+
+    await on_each_config(view, unblock, "tenants are not unblocked yet")
 
 
 async def _unblock_all(redis: Redis, fleet_id: FleetId, pools: list[str]) -> None:
@@ -66,7 +77,7 @@ async def _unblock_all(redis: Redis, fleet_id: FleetId, pools: list[str]) -> Non
             await PoolQueue(redis, fleet_id, pool).unblock(tenant)
 
 
-async def sweep_ledgers(redis: Redis, fleet_id: FleetId, ledger: Ledger, view: FleetView) -> None:
+async def sweep_ledgers(redis: Redis, fleet_id: FleetId, ledger: RedisLedger, view: FleetView) -> None:
     """Until cancelled: one process at a time of the fleet ends, every few seconds, holds that are over."""
     lock = FleetKeys(fleet_id).sweeping
     while True:
@@ -74,8 +85,7 @@ async def sweep_ledgers(redis: Redis, fleet_id: FleetId, ledger: Ledger, view: F
         try:
             if not await redis.set(lock, b"1", nx=True, px=int(SWEEP_SECONDS * 800)):
                 continue
-            for tenant in list(view.config.tenants):
-                swept = await ledger.sweep(tenant)
+            for tenant, swept in (await ledger.sweep_all(list(view.config.tenants))).items():
                 if swept.charged or swept.released:
                     log.info(
                         "swept holds of workers that are gone",

@@ -4,6 +4,7 @@ What the scripts keep true is in their headers. Here are the arguments, the answ
 metrics. Forbidden: deciding anything about money in Python, and catching `Unavailable`: budgets fail closed.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ CORRECTABLE_MS: Final = 86_400_000
 KEPT_MS: Final = 2 * 86_400_000
 """A window's counts are kept this long after its end, or for twice its length where that is longer."""
 SWEEP_BATCH: Final = 100
+SWEPT_TOGETHER: Final = 200
+"""Tenants swept in one write, which holds others up in Redis until it is done."""
 
 _RESERVE = load_script(__package__, "lua/reserve")
 _MARK_SENT = load_script(__package__, "lua/mark_sent")
@@ -104,20 +107,28 @@ class RedisLedger:
         ]
 
     async def sweep(self, tenant: str) -> Swept:
+        return (await self.sweep_all((tenant,)))[tenant]
+
+    async def sweep_all(self, tenants: Sequence[str]) -> dict[str, Swept]:
+        """Many tenants in a round trip, and again those that had more than a batch."""
+        totals = dict.fromkeys(tenants, Swept(0, 0, 0))
+        waiting = deque(totals)
+        while waiting:
+            some = [waiting.popleft() for _ in range(min(len(waiting), SWEPT_TOGETHER))]
+            replies = await run_all(self._redis, [self._sweep_call(tenant) for tenant in some])
+            for tenant, reply in zip(some, replies, strict=True):
+                swept = Swept(*map(int, reply))
+                totals[tenant] += swept
+                if swept.charged_amount:
+                    usd = swept.charged_amount / NANO_PER_USD
+                    metrics.UNCONFIRMED_USD.labels(metrics.TENANTS.of(tenant)).inc(usd)
+                if swept.released + swept.charged == SWEEP_BATCH:
+                    waiting.append(tenant)
+        return totals
+
+    def _sweep_call(self, tenant: str) -> Call:
         keys = self.keys(tenant)
-        args = (keys.tag, SWEEP_BATCH, TOMBSTONE_MS, CORRECTABLE_MS, keys.room)
-        total = Swept(0, 0, 0)
-        while True:
-            reply = await _SWEEP.run(self._redis, (keys.leases,), args)
-            released, charged, amount = int(reply[0]), int(reply[1]), int(reply[2])
-            total = Swept(total.released + released, total.charged + charged, total.charged_amount + amount)
-            if released + charged < SWEEP_BATCH:
-                break
-        if total.charged_amount:
-            metrics.UNCONFIRMED_USD.labels(metrics.TENANTS.of(tenant)).inc(
-                total.charged_amount / NANO_PER_USD
-            )
-        return total
+        return _SWEEP.call((keys.leases,), (keys.tag, SWEEP_BATCH, TOMBSTONE_MS, CORRECTABLE_MS, keys.room))
 
     async def balances(self, tenant: str, limits: Sequence[LimitWindow]) -> list[Balance]:
         return (await self.all_balances({tenant: limits}))[tenant]

@@ -76,6 +76,13 @@ class Swept:
     """Holds charged at their worst case as unconfirmed."""
     charged_amount: int
 
+    def __add__(self, more: "Swept") -> "Swept":
+        return Swept(
+            self.released + more.released,
+            self.charged + more.charged,
+            self.charged_amount + more.charged_amount,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
