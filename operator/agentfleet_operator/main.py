@@ -94,8 +94,8 @@ class Operator:
             tasks.create_task(self._work(), name="work")
 
     async def _work(self) -> None:
-        """A fleet for each namespace, from the first time that something of it is seen; those named, or
-        else the operator's own, at once: their coordinators can then serve before the first manifest.
+        """A fleet for each namespace that has begun one; for those named, or else the operator's own, at once:
+        their coordinators can then serve before the first manifest.
         """
         # What happened between the last event seen and now must not be acted on from memory.
         await self._resync.surely()
@@ -107,7 +107,7 @@ class Operator:
             while True:
                 self._state.grown.clear()
                 for namespace, state in list(self._state.fleets.items()):
-                    if namespace not in started and (namespace in named or state.resources):
+                    if namespace not in started and (namespace in named or state.begun):
                         started.add(namespace)
                         tasks.create_task(self._fleet(namespace).run(), name=f"fleet-{namespace}")
                 await self._state.grown.wait()

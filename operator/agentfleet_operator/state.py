@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentfleet_core.api.v1alpha1 import AnyResource
+from agentfleet_core.fleet.compile import ADMIN_KEY
 from agentfleet_operator.kube import FIELD_MANAGER
 from agentfleet_operator.views import (
     KINDS,
@@ -62,6 +63,13 @@ class FleetState:
     secrets_in_use: frozenset[str] = frozenset()
     """Those that the config was compiled from; others do not matter to it."""
     changes: Changes = field(default_factory=Changes)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the namespace is a fleet: it has an object of ours, or the admin key, by which a coordinator
+        can serve before the first object.
+        """
+        return bool(self.resources) or ADMIN_KEY.name in self.secrets
 
     def pool(self, name: str) -> ResourceView | None:
         return self.resources.get(("AgentPool", name))
@@ -129,9 +137,9 @@ class ClusterState:
     def __init__(self) -> None:
         self._fleets: dict[str, FleetState] = {}
         self._gone: dict[str, int] = {}
-        self._peopled: set[str] = set()
+        self._begun: set[str] = set()
         self.grown = asyncio.Event()
-        """Set when one of our kinds was seen in a namespace for the first time."""
+        """Set when another namespace has become a fleet."""
 
     @property
     def fleets(self) -> Mapping[str, FleetState]:
@@ -153,8 +161,8 @@ class ClusterState:
             _drop(fleet, kind, metadata["name"])
         elif self._gone.get(uid, 0) < version and _version(fleet, kind, body) < version:
             _put(fleet, kind, body)
-            if kind in KINDS and fleet.namespace not in self._peopled:
-                self._peopled.add(fleet.namespace)
+            if fleet.begun and fleet.namespace not in self._begun:
+                self._begun.add(fleet.namespace)
                 self.grown.set()
 
     def replace(

@@ -34,12 +34,12 @@ def older(folder: Path) -> Path:
 
 async def test_old_definitions_stop_the_operator_until_they_are_upgraded(bare: World, tmp_path: Path) -> None:
     absent = bare.start_operator("without")
-    assert await absent.ended() == 2
+    assert await absent.ended() == 2, bare.logs()
     assert "the cluster has no CustomResourceDefinitions agentpools.agentfleet.dev" in absent.log.read_text()
 
     await asyncio.to_thread(install_crds, bare.kube, older(tmp_path))
     old = bare.start_operator("old")
-    assert await old.ended() == 2
+    assert await old.ended() == 2, bare.logs()
     said = old.log.read_text()
     assert "older than this operator: they lack " in said
     assert "AgentPool.spec.bulkhead" in said

@@ -142,3 +142,19 @@ def test_settings_name_namespaces_and_the_secret_of_the_redis_url() -> None:
     assert settings.lease_namespace == "fleet"
     with pytest.raises(InvalidInput, match="name/key"):
         read_operator_settings({"AGENTFLEET_WORKER_REDIS_URL_SECRET": "redis"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "begun"),
+    [
+        ("AgentPool", agent_pool(1), True),
+        ("Secret", body("agentfleet-admin", 1), True),
+        ("Secret", body("anything", 1), False),
+    ],
+)
+async def test_a_namespace_is_a_fleet_from_its_first_object_or_its_admin_key(
+    kind: str, what: Json, *, begun: bool
+) -> None:
+    state = ClusterState()
+    state.take(kind, what)
+    assert (state.fleet("shop").begun, state.grown.is_set()) == (begun, begun)
