@@ -7,6 +7,8 @@ from pathlib import Path
 
 from agentfleet_core.errors import InvalidInput
 
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
 
 @dataclass(frozen=True, slots=True)
 class FleetId:
@@ -78,7 +80,13 @@ def _redis_url(environ: Mapping[str, str], default: str) -> str:
     """A URL that holds a password comes as a file: an environment is shown by too many tools."""
     file = environ.get("AGENTFLEET_REDIS_URL_FILE")
     if not file:
-        return environ.get("AGENTFLEET_REDIS_URL", default)
+        url = environ.get("AGENTFLEET_REDIS_URL", "")
+        if not url and "KUBERNETES_SERVICE_HOST" in environ:
+            raise InvalidInput(
+                "neither AGENTFLEET_REDIS_URL_FILE nor AGENTFLEET_REDIS_URL is set; a pod has no default",
+                field="AGENTFLEET_REDIS_URL_FILE",
+            )
+        return _fit(url or default, "AGENTFLEET_REDIS_URL")
     try:
         url = Path(file).read_text().strip()
     except OSError as error:
@@ -89,6 +97,15 @@ def _redis_url(environ: Mapping[str, str], default: str) -> str:
     if not url:
         raise InvalidInput(
             f"AGENTFLEET_REDIS_URL_FILE names {file}, which is empty", field="AGENTFLEET_REDIS_URL_FILE"
+        )
+    return _fit(url, "AGENTFLEET_REDIS_URL_FILE")
+
+
+def _fit(url: str, name: str) -> str:
+    """It is not shown: it may hold a password."""
+    if not url.startswith(REDIS_SCHEMES):
+        raise InvalidInput(
+            f"{name} holds no URL of Redis; it must begin with {', '.join(REDIS_SCHEMES)}", field=name
         )
     return url
 

@@ -94,7 +94,7 @@ class Operator:
             tasks.create_task(self._work(), name="work")
 
     async def _work(self) -> None:
-        """A fleet for each namespace that has begun one; for those named, or else the operator's own, at once:
+        """A fleet for each namespace that has begun one; those named, or else the operator's own, at once:
         their coordinators can then serve before the first manifest.
         """
         # What happened between the last event seen and now must not be acted on from memory.

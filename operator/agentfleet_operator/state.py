@@ -66,7 +66,7 @@ class FleetState:
 
     @property
     def begun(self) -> bool:
-        """Whether the namespace is a fleet: it has an object of ours, or the admin key, by which a coordinator
+        """Whether the namespace is a fleet: it has an object of ours, or the admin key, so that a coordinator
         can serve before the first object.
         """
         return bool(self.resources) or ADMIN_KEY.name in self.secrets
