@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from agentfleet_core.autoscaler.upkeep import sweep_ledgers
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.room import Room
-from agentfleet_core.errors import AgentfleetError
+from agentfleet_core.errors import AgentfleetError, InvalidInput
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import FleetKeys
@@ -62,7 +63,10 @@ LEAVE_SECONDS = 2.5
 
 def main(worker: "type[Worker] | None" = None, *, interruptible: bool = True) -> None:
     """Never returns. `interruptible`: Ctrl-C stops it too."""
-    settings = read_worker_settings(os.environ)
+    try:
+        settings = read_worker_settings(os.environ)
+    except InvalidInput as error:
+        sys.exit(f"the worker cannot start: {error}")
     set_up_logs(settings.common.log_format)
     signals = (signal.SIGTERM, signal.SIGINT) if interruptible else (signal.SIGTERM,)
     code = run((worker or Worker)(settings), signals)
