@@ -5,7 +5,7 @@ the document is declared beside the function instead, and the function reads its
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -54,19 +54,12 @@ def direct(
     is_open: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """Registers a route; its docstring's first line is the summary, the rest the description."""
-    extra: dict[str, Any] = {"parameters": [*_path_parameters(path), *parameters]}
-    if body is not None:
-        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
-        schema.pop("$defs", None)
-        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    extra["security"] = [] if is_open else [{"apiKey": []}]
-    known = () if is_open else (401, *problems, 503)
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": text, **({"model": model} if model else {})} | (media or {})
-        for status, (model, text) in answers.items()
+    extra: dict[str, Any] = {
+        "parameters": [*_path_parameters(path), *parameters],
+        "security": [] if is_open else [{"apiKey": []}],
+        **_body(body),
     }
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses |= {status: {"description": PROBLEMS[status], "content": problem} for status in known}
+    responses = _answers(answers, media or {}) | _problems(() if is_open else (401, *problems, 503))
 
     def register(endpoint: Endpoint) -> Endpoint:
         summary, _, description = (endpoint.__doc__ or "").partition("\n\n")
@@ -86,6 +79,28 @@ def direct(
         return endpoint
 
     return register
+
+
+def _body(model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _answers(
+    answers: Mapping[int, tuple[type[BaseModel] | None, str]], media: Mapping[str, Any]
+) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {"description": text, **({"model": model} if model else {}), **media}
+        for status, (model, text) in answers.items()
+    }
+
+
+def _problems(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": PROBLEMS[status], "content": problem} for status in statuses}
 
 
 def query(name: str, text: str, **schema: Any) -> dict[str, Any]:

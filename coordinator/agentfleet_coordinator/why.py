@@ -1,7 +1,7 @@
 """PURE. Why a task is where it is: one line per fact, for people; the same facts as fields, for programs."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentfleet_coordinator import views
@@ -17,35 +17,15 @@ LABEL = 10
 STEPS = 20
 """Steps that are listed: those that cost something, and tools that failed."""
 
+Fact = tuple[str, str]
+"""What it is about, empty when as the one before; and the sentence."""
+
 
 def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str | None) -> Json:
     """`paused` names what is paused that concerns the task."""
-    envelope = record.envelope
     steps = views.steps(journal)
-    facts: list[tuple[str, str]] = [("route", _route(envelope))]
-    if paused and not record.state.ended:
-        facts.append(
-            ("paused", f"{paused} is paused; nothing starts and no paid call is made until it is resumed")
-        )
-    if record.state is TaskState.PARKED:
-        until = instant(record.not_before_ms)
-        facts.append(
-            ("parked", f"until {until or 'its tenant may start again'}: {record.reason or 'no reason given'}")
-        )
-    elif record.reason:
-        facts.append(("reason", record.reason))
-    attempts = f"{record.attempt}, of which {record.failures} failed"
-    facts.append(("attempts", f"{attempts}; at most {envelope.max_attempts} may fail"))
-    facts += [("error", _sentence(error)) for error in record.errors[-3:]]
-    facts.append(
-        (
-            "cost",
-            f"{_dollars(record.cost)} in {len(steps)} journaled {'step' if len(steps) == 1 else 'steps'}",
-        )
-    )
-    facts += [("", _step(step)) for step in steps if step.cost or step.failure][:STEPS]
-    facts += [("lacks", limitation) for limitation in record.limitations]
-    lines = [f"{envelope.id} is {record.state.value}"]
+    facts = [*_standing(record, paused), *_past(record, steps)]
+    lines = [f"{record.envelope.id} is {record.state.value}"]
     for label, text in facts:
         lines += textwrap.wrap(
             text, WIDTH, initial_indent=f"  {label:<{LABEL}}", subsequent_indent=" " * (LABEL + 2),
@@ -59,6 +39,34 @@ def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str |
         "paused": paused,
         "text": "\n".join(lines),
     }
+
+
+def _standing(record: TaskRecord, paused: str | None) -> list[Fact]:
+    """Where it goes, and what it waits for."""
+    facts = [("route", _route(record.envelope))]
+    if paused and not record.state.ended:
+        facts.append(
+            ("paused", f"{paused} is paused; nothing starts and no paid call is made until it is resumed")
+        )
+    if record.state is TaskState.PARKED:
+        until = instant(record.not_before_ms) or "its tenant may start again"
+        facts.append(("parked", f"until {until}: {record.reason or 'no reason given'}"))
+    elif record.reason:
+        facts.append(("reason", record.reason))
+    return facts
+
+
+def _past(record: TaskRecord, steps: Sequence[StepRecord]) -> list[Fact]:
+    """What was tried, what it cost and what is lacking."""
+    attempts = f"{record.attempt}, of which {record.failures} failed"
+    noun = "step" if len(steps) == 1 else "steps"
+    return [
+        ("attempts", f"{attempts}; at most {record.envelope.max_attempts} may fail"),
+        *(("error", _sentence(error)) for error in record.errors[-3:]),
+        ("cost", f"{_dollars(record.cost)} in {len(steps)} journaled {noun}"),
+        *[("", _step(step)) for step in steps if step.cost or step.failure][:STEPS],
+        *(("lacks", limitation) for limitation in record.limitations),
+    ]
 
 
 def _route(envelope: Envelope) -> str:

@@ -30,6 +30,7 @@ from agentfleet_core.queue.limits import MAX_INPUT_BYTES, bounded
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.queue.reasons import TaskReason
 from agentfleet_core.queue.records import one_line
+from agentfleet_core.testing.memory_counters import count
 from agentfleet_core.testing.memory_task import NEVER, MemoryTask, problem_data, state_data
 
 BASE_CHARGE = 1_000
@@ -198,37 +199,8 @@ class MemoryQueue:
                     await self._changed.wait()
 
     async def counters(self) -> PoolCounters:
-        tasks = list(self._tasks.values())
-        queued = [task for task in tasks if task.state is TaskState.QUEUED]
-        blocked = Counter(task.envelope.tenant for task in queued if self._is_blocked(task.envelope.tenant))
-        held_back = blocked + Counter(
-            task.envelope.tenant
-            for task in tasks
-            if task.state is TaskState.PARKED and task.deferred and self._is_blocked(task.envelope.tenant)
-        )
-        claimable = [task for task in queued if task.envelope.tenant not in blocked]
-        parked = [task.due_ms for task in tasks if task.state is TaskState.PARKED]
-        leases = [task.lease_ends_ms for task in tasks if task.state is TaskState.RUNNING]
-        later = [due for due in parked if due > self.now_ms]
-        later += [self._blocked[tenant] for tenant in blocked if self._blocked[tenant] < NEVER]
-        return PoolCounters(
-            waiting=len(claimable),
-            blocked=sum(blocked.values()),
-            running=sum(end > self.now_ms for end in leases),
-            parked=sum(due > self.now_ms for due in parked),
-            due=sum(due <= self.now_ms for due in parked),
-            orphaned=sum(end <= self.now_ms for end in leases),
-            oldest_waiting_ms=int(min((task.since_ms for task in claimable), default=0)),
-            next_due_ms=int(min(later, default=0)),
-            admitted_total=self._totals["admitted"],
-            started_total=self._totals["started"],
-            ended_total=self._totals["ended"],
-            busy_ms_total=self._totals["busy_ms"],
-            wait_ms_total=self._totals["wait_ms"],
-            spent_total=self._totals["spent"],
-            now_ms=self.now_ms,
-            blocked_tenants=dict(held_back.most_common(20)),
-        )
+        blocked = {tenant: until for tenant, until in self._blocked.items() if until > self.now_ms}
+        return count(list(self._tasks.values()), blocked, self._totals, self.now_ms)
 
     async def workers(self) -> list[WorkerRecord]:
         held = Counter(task.worker for task in self._tasks.values() if task.state is TaskState.RUNNING)
