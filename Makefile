@@ -58,6 +58,10 @@ types: $(VENV)/.test ## mypy, strict
 imports: $(VENV)/.test ## import-linter: the directions between the folders
 	@$(BIN)/lint-imports --no-cache | tail -n 20
 
+.PHONY: lint-chart
+lint-chart: $(VENV)/.test ## helm lint, kube-score and, if on PATH, kube-linter over the chart
+	@$(BIN)/python -m tools.lint_chart charts/agentfleet $(KUBE_VERSION)
+
 .PHONY: generate
 generate: $(VENV)/.dev ## Write what is generated: crds/, docs/reference/, the chart's schema and README, deploy/
 	@$(BIN)/python -m agentfleet_core.api.crdgen crds

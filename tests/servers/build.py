@@ -2,7 +2,7 @@
 
 `python -m tests.servers.build` says what it does while it does it. KUBEBUILDER_ASSETS names a folder that
 has the programs already. Versions are pinned by tools/kubernetes and tools/etcd; what is built is kept
-outside the checkout, in a folder named after them.
+outside the checkout, in a folder named after them. The chart's linters (tools/lint_chart.py) come alike.
 """
 
 import fcntl
@@ -37,9 +37,11 @@ PROGRAMS = {
         Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
         Program("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"),
         Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
+        Program("helm", "helm", "helm.sh/helm/v3/cmd/helm"),
+        Program("kube-score", "kube-score", "github.com/zegl/kube-score/cmd/kube-score"),
     )
 }
-NEEDED = tuple(PROGRAMS)
+NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 """What a whole test run needs. Built before the first test: a build lasts longer than a test may."""
 
 
