@@ -1,7 +1,7 @@
 """Lints the chart: `helm lint --strict`, then kube-score over what it renders, and kube-linter if on PATH.
 
 `python -m tools.lint_chart charts/agentfleet KUBE_VERSION`. An exception stands as an annotation on
-the object it concerns, with its reason beside it, and nowhere else; but kube-score has none for CPU limits alone.
+the object it concerns, with its reason beside it; kube-score alone has none for CPU limits.
 """
 
 import shutil
