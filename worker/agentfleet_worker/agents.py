@@ -17,24 +17,24 @@ from agentfleet.context import parse_json
 from agentfleet.tools import call_function
 from agentfleet_core.api.v1alpha1.task_type import Agent, TaskTypeSpec
 from agentfleet_core.errors import InvalidInput
+from agentfleet_core.providers.anthropic.api import without_thinking
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, encode_json
-from agentfleet_worker.call import Call
-from agentfleet_worker.context import WorkerContext
-from agentfleet_worker.limits import MAX_TOOL_RESULT_BYTES, sized
-from agentfleet_worker.outcomes import AttemptStopped, fail
-from agentfleet_worker.schemas import problems_of
-from agentfleet_worker.services import Services
-from agentfleet_worker.templates import fill
-from agentfleet_worker.turns import (
+from agentfleet_worker.calls.anthropic.turns import (
     Answered,
     GoesOn,
     Stuck,
     WantsTools,
     cache_until_here,
     read_turn,
-    without_thinking,
 )
+from agentfleet_worker.calls.call import Call
+from agentfleet_worker.context import WorkerContext
+from agentfleet_worker.limits import MAX_TOOL_RESULT_BYTES, sized
+from agentfleet_worker.outcomes import AttemptStopped, fail
+from agentfleet_worker.schemas import problems_of
+from agentfleet_worker.services import Services
+from agentfleet_worker.templates import fill
 from agentfleet_worker.words import text_of
 
 log = logging.getLogger(__name__)

@@ -32,6 +32,7 @@ class Attempt:
         "expires",
         "journal_bytes",
         "journal_entries",
+        "limitations",
         "on_stop",
         "settled",
         "spec",
@@ -56,6 +57,8 @@ class Attempt:
         self.settled = False
         self._calls = 0
         self._no_calls: asyncio.Event | None = None
+        self.limitations: dict[str, str] = {}
+        """Step to what the task's result says of it."""
         self.journal_entries = len(claim.journal)
         self.journal_bytes = sum(map(len, claim.journal.values()))
         self.on_stop: Callable[[Attempt], object] | None = None

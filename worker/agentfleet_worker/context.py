@@ -24,7 +24,7 @@ from agentfleet_core.queue.limits import MAX_STEP_BYTES
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step
 from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.call import Call
+from agentfleet_worker.calls.call import CALL, PAYER, Call, Payer
 from agentfleet_worker.deadlines import within
 from agentfleet_worker.guard import Guarded
 from agentfleet_worker.limits import sized
@@ -34,14 +34,8 @@ from agentfleet_worker.services import Services
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
-CURRENT: "ContextVar[WorkerContext]" = ContextVar("agentfleet_task")
-"""The task for which code runs now, also in what it started; the transport finds its payer by it."""
 STEP: ContextVar[str] = ContextVar("agentfleet_step", default="")
 """The key of the step that runs now."""
-
-
-CALL: ContextVar[Call | None] = ContextVar("agentfleet_call", default=None)
-"""Set while our own code calls the SDK; unset, a call was made by the handler's own use of a client."""
 
 
 class WorkerContext:
@@ -105,7 +99,11 @@ class WorkerContext:
     def recorded(self, key: str) -> StepRecord | None:
         """What an earlier attempt journaled."""
         value = self._journal.get(key)
-        return None if value is None else decode_step(value)
+        if value is None:
+            return None
+        record = decode_step(value)
+        self._note(key, record)
+        return record
 
     async def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return await self.run(StepKind.STEP, name, self.key_of(name), function, args, kwargs)
@@ -219,6 +217,11 @@ class WorkerContext:
             attempt.lose()
             raise AttemptLost
         attempt.journaled(value)
+        self._note(key, record)
+
+    def _note(self, key: str, record: StepRecord) -> None:
+        if record.limitation:
+            self._attempt.limitations[key] = record.limitation
 
     def _timed_out(self, name: str) -> Any:
         seconds = self._attempt.spec.timeouts.step_seconds
@@ -242,14 +245,14 @@ def step_event(task_id: str, attempt: int, key: str, record: StepRecord) -> Even
     return Event(task_id, attempt, "step", orjson.dumps(data))
 
 
-def current_context(task: "asyncio.Task[Any]") -> WorkerContext | None:
-    """The context of the attempt that an asyncio task works for. Also asked by another thread."""
+def payer_of(task: "asyncio.Task[Any]") -> Payer | None:
+    """The attempt that an asyncio task works for. Also asked by another thread."""
     if sys.version_info >= (3, 12):
-        return task.get_context().get(CURRENT)
+        return task.get_context().get(PAYER)
     return _WORKS_FOR.get(task)
 
 
-_WORKS_FOR: "weakref.WeakKeyDictionary[asyncio.Task[Any], WorkerContext]" = weakref.WeakKeyDictionary()
+_WORKS_FOR: "weakref.WeakKeyDictionary[asyncio.Task[Any], Payer]" = weakref.WeakKeyDictionary()
 
 
 def watch_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -258,7 +261,7 @@ def watch_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """
 
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
-        works_for = CURRENT.get(None)
+        works_for = PAYER.get(None)
         if works_for is None:
             return asyncio.Task(coroutine, loop=loop, **options)
         if isinstance(coroutine, CoroutineType):

@@ -28,7 +28,6 @@ async def execute(context: WorkerContext, services: Services) -> Ending:
     attempt = context.running
     spec = attempt.spec
     values = orjson.loads(attempt.claim.envelope.input)
-    limitations: tuple[str, ...] = ()
     try:
         if spec.handler is not None:
             function = services.code.function(spec.handler)
@@ -47,7 +46,7 @@ async def execute(context: WorkerContext, services: Services) -> Ending:
             raise AttemptStopped(fail(AttemptReason.TYPE_UNKNOWN, "the task type has nothing to run"))
     except CodeMissing as error:
         raise AttemptStopped(retry(AttemptReason.HANDLER_MISSING, str(error), error)) from error
-    return succeed(_output(result, spec.output_schema), limitations)
+    return succeed(_output(result, spec.output_schema))
 
 
 MOST_FITTING = 10_000

@@ -28,8 +28,8 @@ from agentfleet_core.queue.envelope import Settlement
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.context import current_context
-from agentfleet_worker.holds import OpenHolds
+from agentfleet_worker.calls.holds import OpenHolds
+from agentfleet_worker.context import payer_of
 from agentfleet_worker.outcomes import Ending, hand_back, retry, settlement
 
 log = logging.getLogger(__name__)
@@ -145,8 +145,8 @@ class LeaseKeeper:
         for attempt in list(self._held.values()):
             if attempt.task is task:
                 return attempt
-        context = current_context(task)
-        return context.running if context is not None else None
+        payer = payer_of(task)
+        return payer.running if payer is not None else None
 
     def _replace_process(self, blocker: Attempt, blocked_seconds: float) -> None:
         place = _place(self._main_thread)

@@ -28,22 +28,23 @@ from agentfleet_core.settings import WorkerSettings, read_worker_settings
 from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_core.telemetry.server import ProbeServer
 from agentfleet_worker.background import Background
+from agentfleet_worker.calls.anthropic.sdk import Sdk
+from agentfleet_worker.calls.health import Health
+from agentfleet_worker.calls.holds import OpenHolds
+from agentfleet_worker.calls.loop import CallLoop
+from agentfleet_worker.calls.money import CallMoney
+from agentfleet_worker.calls.routes import ProviderKeys, Routes
+from agentfleet_worker.calls.transport import MeteredTransport
+from agentfleet_worker.calls.tries import Tries
 from agentfleet_worker.code import Code
 from agentfleet_worker.code_reports import CodeReports
 from agentfleet_worker.context import watch_tasks
 from agentfleet_worker.deadlines import Deadlines
 from agentfleet_worker.drain import drain
 from agentfleet_worker.events import Progress
-from agentfleet_worker.holds import OpenHolds
 from agentfleet_worker.housekeeping import follow_config
 from agentfleet_worker.leases import LeaseKeeper
 from agentfleet_worker.loop import ClaimLoop
-from agentfleet_worker.providers.budget import CallBudget
-from agentfleet_worker.providers.metered import MeteredTransport
-from agentfleet_worker.providers.pacing import Pacer
-from agentfleet_worker.providers.routes import ProviderKeys, Routes
-from agentfleet_worker.providers.sdk import Sdk
-from agentfleet_worker.providers.tries import TryServices
 from agentfleet_worker.runner import Runner
 from agentfleet_worker.services import Services
 from agentfleet_worker.tally import Tally
@@ -242,16 +243,17 @@ class Worker:
 
     def _services(self, parts: Parts, holds: OpenHolds) -> tuple[Services, MeteredTransport]:
         settings = self.settings
-        background, pacer = Background(), Pacer()
+        background, health = Background(), Health()
         progress = Progress(parts.commit.emit)
         room = Room(parts.ledger, channels_of(parts.redis), settings.common.fleet)
-        budget = CallBudget(
-            parts.ledger, room, parts.follower, holds, pacer, background,
+        money = CallMoney(
+            parts.ledger, room, parts.follower, holds, health, background,
             pool=settings.pool, lease_ms=self._lease_ms,
         )  # fmt: skip
         routes = Routes(parts.follower, ProviderKeys(settings.secrets_dir))
-        tries = TryServices(self.wire(), budget, parts.commit, pacer, progress, background)
-        transport = MeteredTransport(routes, tries)
+        wire = self.wire()
+        tries = Tries(wire, routes, money, parts.commit, progress, background)
+        transport = MeteredTransport(routes, CallLoop(routes, money, health, tries), wire)
         services = Services(
             settings=settings,
             queue=parts.queue,

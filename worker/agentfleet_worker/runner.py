@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agentfleet_core.errors import Unavailable
-from agentfleet_core.queue.envelope import Claim, SettleKind
+from agentfleet_core.queue.envelope import Claim, SettleKind, TaskState
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import decode_steps
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.context import CURRENT, WorkerContext
+from agentfleet_worker.calls.anthropic.errors import of_provider_error
+from agentfleet_worker.calls.call import PAYER
+from agentfleet_worker.context import WorkerContext
 from agentfleet_worker.execute import execute
 from agentfleet_worker.guard import made_harmless
 from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, of_exception, park, settlement
-from agentfleet_worker.providers.errors import of_provider_error
 from agentfleet_worker.raised import counting
 from agentfleet_worker.replay import partial
 from agentfleet_worker.services import Services
@@ -54,7 +55,7 @@ class Runner:
     async def _run(self, attempt: Attempt) -> None:
         services = self._services
         context = WorkerContext(attempt, services)
-        CURRENT.set(context)
+        PAYER.set(context)
         try:
             ending = await self._outcome(attempt, context)
             attempt.close()
@@ -135,6 +136,8 @@ class Runner:
             return
         attempt.settled = True
         made = settlement(attempt.claim, ending)
+        if attempt.limitations and ending.state in (TaskState.SUCCEEDED, TaskState.PARTIAL):
+            made = replace(made, limitations=(*made.limitations, *attempt.limitations.values()))
         if ending.kind is SettleKind.RETRY and not ending.not_before_ms:
             retry = attempt.spec.retry
             seconds = backoff_seconds(

@@ -5,7 +5,7 @@ import asyncio
 from tests.integration.worker.rig import Fleet
 
 from agentfleet_core.budget.limits import LimitWindow, Reserved
-from agentfleet_worker.holds import OpenHolds
+from agentfleet_worker.calls.holds import OpenHolds
 from agentfleet_worker.leases import LeaseKeeper
 
 LEASE_MS = 600

@@ -51,7 +51,7 @@ async def test_a_connection_that_ends_its_answer_serves_the_next_call(fleet: Fle
 async def test_an_answer_larger_than_a_message_can_be_is_cut_and_charged(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentfleet_worker.providers.tries.MAX_RESPONSE_BYTES", 20_000)
+    monkeypatch.setattr("agentfleet_worker.calls.tries.MAX_RESPONSE_BYTES", 20_000)
     large = [HEAD, chunk(message("x" * 30_000)), END]
     fleet.handler("ask")
     async with scripted_provider(

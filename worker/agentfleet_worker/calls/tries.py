@@ -19,22 +19,22 @@ from agentfleet_core.budget.money import NANO_PER_USD
 from agentfleet_core.budget.prices import cost_of
 from agentfleet_core.budget.usage import Report
 from agentfleet_core.errors import CostUnknown
-from agentfleet_core.providers.anthropic.stream import StreamReader
-from agentfleet_core.providers.anthropic.usage import read_usage
 from agentfleet_core.providers.port import StreamError
 from agentfleet_core.queue.envelope import JournalEntry
 from agentfleet_core.queue.step import StepKind, StepRecord
 from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_core.telemetry import metrics
 from agentfleet_worker.background import Background
-from agentfleet_worker.call import PaidCall
+from agentfleet_worker.calls.call import PaidCall
+from agentfleet_worker.calls.money import CallMoney
+from agentfleet_worker.calls.routes import Routes
 from agentfleet_worker.events import Progress
 from agentfleet_worker.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
 from agentfleet_worker.ports import Commit
-from agentfleet_worker.providers.budget import CallBudget
-from agentfleet_worker.providers.pacing import Pacer
 
 CONNECT_SECONDS = 10.0
+COUNT_SECONDS = 5.0
+"""How long a count of tokens may take: it only spares a wait."""
 REST_SECONDS = 0.1
 """How long a connection may take to end an answer whose message is complete."""
 
@@ -57,50 +57,58 @@ class HeldBack(Exception):
     """A pause came while the connection was being made."""
 
 
-class TryServices:
+class Tries:
     def __init__(
         self,
         wire: httpx2.AsyncBaseTransport,
-        budget: CallBudget,
+        routes: Routes,
+        money: CallMoney,
         commit: Commit,
-        pacer: Pacer,
         progress: Progress,
         background: Background,
     ) -> None:
         self.wire = wire
-        self.budget = budget
+        self.routes = routes
+        self.money = money
         self.commit = commit
-        self.pacer = pacer
         self.progress = progress
         self.background = background
 
-    async def open(self, paid: PaidCall) -> "MeteredTry | Broken":
-        """Reserve and send; a try whose answer has begun, or how it broke. Raises `AttemptStopped`."""
-        while True:
-            try:
-                answer = await MeteredTry(self, paid, await self._hold(paid)).send()
-                break
-            except HeldBack:
-                paid.tries += 1  # a hold of its own; it waits there, or parks the task
-        outcome = "open" if isinstance(answer, MeteredTry) else answer.kind
-        if outcome != "open":
-            metrics.LLM_CALLS.labels(paid.target.tier, paid.target.model, outcome).inc()
+    async def send(self, paid: PaidCall, hold: Hold) -> "MeteredTry | Broken":
+        """A try whose answer has begun, or how it broke. Raises `HeldBack`."""
+        answer = await MeteredTry(self, paid, hold).send()
+        if isinstance(answer, Broken):
+            metrics.LLM_CALLS.labels(paid.tier, paid.model, answer.kind).inc()
         return answer
 
-    async def _hold(self, paid: PaidCall) -> Hold:
-        attempt = paid.payer.running
-        hold_id = f"{attempt.id}/{attempt.claim.attempt}/{paid.call.key}.{paid.tries}"
-        return await self.budget.hold(attempt, hold_id, paid.amount, tier=paid.target.tier, until=paid.until)
+    async def count(self, paid: PaidCall) -> int | None:
+        """The prompt's tokens by the provider's own count, which is free; None when it cannot be had soon."""
+        target = paid.target
+        count = target.provider.count(paid.bounded.request)
+        seconds = min(COUNT_SECONDS, paid.until - time.monotonic())
+        if count is None or seconds <= 0:
+            return None
+        request = httpx2.Request(
+            "POST", target.base_url + count.path, headers=self.routes.headers(target, paid.headers),
+            content=count.body, extensions={"timeout": dict.fromkeys(_PHASES, seconds)},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self.wire.handle_async_request(request)
+                body = await _body_of(response)
+            return target.provider.counted(body) if response.status_code == 200 else None
+        except (httpx2.TransportError, TimeoutError, CostUnknown):
+            return None
 
 
 class MeteredTry:
     """Iterate it for the provider's bytes; when they end, the call is settled and journaled."""
 
-    def __init__(self, services: TryServices, paid: PaidCall, hold: Hold) -> None:
+    def __init__(self, services: Tries, paid: PaidCall, hold: Hold) -> None:
         self._services = services
         self._paid = paid
         self._hold = hold
-        self._reader = StreamReader()
+        self._reader = paid.target.provider.reader()
         self._response: httpx2.Response | None = None
         self._ended = False
         self._bytes = 0
@@ -177,20 +185,20 @@ class MeteredTry:
     def _request(self) -> httpx2.Request:
         paid = self._paid
         seconds = max(0.001, self._until - time.monotonic())
-        limits = {
-            "connect": min(CONNECT_SECONDS, seconds),
-            "read": seconds,
-            "write": seconds,
-            "pool": seconds,
-        }
-        url = paid.target.base_url + "/v1/messages"
-        extensions = {"timeout": limits, "trace": self._before_it_leaves}
-        return httpx2.Request("POST", url, headers=paid.headers, content=paid.payload, extensions=extensions)
+        limits = {**dict.fromkeys(_PHASES, seconds), "connect": min(CONNECT_SECONDS, seconds)}
+        headers = [
+            *self._services.routes.headers(paid.target, paid.headers),
+            (b"accept", b"text/event-stream"),
+        ]
+        return httpx2.Request(
+            "POST", paid.target.base_url + paid.target.provider.paid_path, headers=headers,
+            content=paid.bounded.payload, extensions={"timeout": limits, "trace": self._before_it_leaves},
+        )  # fmt: skip
 
     async def _before_it_leaves(self, event: str, info: Mapping[str, Any]) -> None:
         """The transport tells what it does next."""
         attempt = self._paid.payer.running
-        if event.endswith(".send_request_headers.started") and not self._services.budget.may_leave(attempt):
+        if event.endswith(".send_request_headers.started") and not self._services.money.may_leave(attempt):
             raise HeldBack
 
     def _take(self, data: bytes) -> None:
@@ -204,14 +212,11 @@ class MeteredTry:
 
     async def _refused(self, response: httpx2.Response) -> Broken:
         """An error answer: not billed. Its body is read whole, for the SDK to raise its own error of it."""
-        body = b""
-        async for data in response.stream:  # type: ignore[union-attr]  # an async transport's stream
-            body = (body + data)[:MAX_ERROR_BODY_BYTES]
-        await response.stream.aclose()  # type: ignore[union-attr]  # an async transport's stream
+        body = await _body_of(response)
         await self._settle(0)
         kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING]
         answer = httpx2.Response(response.status_code, headers=kept, content=body)
-        kind, message = _described(answer)
+        kind, message = self._paid.target.provider.refusal(response.status_code, body)
         seconds = retry_after_seconds(answer.headers.get("retry-after"))
         return Broken(response.status_code, kind, message, seconds, _should_retry(answer), answer)
 
@@ -223,7 +228,7 @@ class MeteredTry:
         return Broken(None, "timeout_error", str(broken), error=broken)
 
     async def _settle(self, cost: int) -> None:
-        await self._end(self._services.budget.settle(self._hold, cost))
+        await self._end(self._services.money.settle(self._hold, cost))
 
     async def _end(self, work: Coroutine[Any, Any, None]) -> None:
         """The one way out; goes on when the caller is cancelled."""
@@ -244,12 +249,12 @@ class MeteredTry:
     async def _charge_worst_case(self) -> None:
         """The ledger by its worst case, and the task's cost too: a journal entry without a result."""
         paid = self._paid
-        metrics.LLM_CALLS.labels(paid.target.tier, paid.target.model, "cut").inc()
-        await self._services.budget.settle(self._hold, self._hold.amount, unconfirmed=True)
+        metrics.LLM_CALLS.labels(paid.tier, paid.model, "cut").inc()
+        await self._services.money.settle(self._hold, self._hold.amount, unconfirmed=True)
         _count_spent(paid, self._hold.amount)
         record = StepRecord(
             StepKind.CUT, paid.call.name, None, paid.started_ms, paid.payer.running.now_ms(),
-            self._hold.amount, paid.target.tier, paid.target.model,
+            self._hold.amount, paid.tier, paid.model,
         )  # fmt: skip
         claim = paid.payer.running.claim
         key = f"{paid.call.key}!{claim.attempt}.{paid.tries}"
@@ -271,10 +276,10 @@ class MeteredTry:
         usage = message.pop("usage", None)
         record = StepRecord(
             StepKind.LLM, paid.call.name, message, paid.started_ms, paid.payer.running.now_ms(), cost,
-            paid.target.tier, paid.target.model, usage,
+            paid.tier, paid.model, usage, paid.instead_of,
         )  # fmt: skip
         self._services.progress.flush_step(paid.payer.task_id, paid.payer.attempt, paid.call.key)
-        settle = self._services.budget.settle(self._hold, cost, unconfirmed=unconfirmed)
+        settle = self._services.money.settle(self._hold, cost, unconfirmed=unconfirmed)
         journal = paid.payer.write(paid.call.key, record.encode(), record)
         settled, journaled = await asyncio.gather(settle, journal, return_exceptions=True)
         if not isinstance(settled, BaseException):
@@ -287,8 +292,8 @@ class MeteredTry:
     def _cost(self) -> tuple[int, bool, Report | None]:
         """A usage that no price covers is charged at the worst case: the call was made."""
         try:
-            report = read_usage(self._reader.usage)
-            return cost_of(report, self._paid.rates), False, report
+            report = self._paid.target.provider.report(self._reader.usage)
+            return cost_of(report, self._paid.bounded.rates), False, report
         except CostUnknown:
             return self._hold.amount, True, None
 
@@ -307,15 +312,17 @@ async def _read_to_end(source: AsyncIterator[bytes]) -> None:
                 pass
 
 
+async def _body_of(response: httpx2.Response) -> bytes:
+    """Of a short answer, bounded."""
+    body = b""
+    async for data in response.stream:  # type: ignore[union-attr]  # an async transport's stream
+        body = (body + data)[:MAX_ERROR_BODY_BYTES]
+    await response.stream.aclose()  # type: ignore[union-attr]  # an async transport's stream
+    return body
+
+
+_PHASES = ("connect", "read", "write", "pool")
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
-
-
-def _described(answer: httpx2.Response) -> tuple[str, str]:
-    try:
-        error = answer.json()["error"]
-        return str(error["type"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return "http_error", f"HTTP {answer.status_code}"
 
 
 def _should_retry(answer: httpx2.Response) -> bool | None:
@@ -323,7 +330,7 @@ def _should_retry(answer: httpx2.Response) -> bool | None:
 
 
 def _count(paid: PaidCall, cost: int, report: Report | None, seconds: float) -> None:
-    tier, model = paid.target.tier, paid.target.model
+    tier, model = paid.tier, paid.model
     metrics.LLM_CALLS.labels(tier, model, "complete").inc()
     metrics.LLM_CALL_SECONDS.labels(tier, model).observe(seconds)
     _count_spent(paid, cost)
@@ -337,4 +344,4 @@ def _count(paid: PaidCall, cost: int, report: Report | None, seconds: float) -> 
 
 def _count_spent(paid: PaidCall, cost: int) -> None:
     tenant = metrics.TENANTS.of(paid.payer.tenant)
-    metrics.SPENT_USD.labels(tenant, paid.target.tier).inc(cost / NANO_PER_USD)
+    metrics.SPENT_USD.labels(tenant, paid.tier).inc(cost / NANO_PER_USD)

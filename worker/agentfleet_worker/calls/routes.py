@@ -1,29 +1,41 @@
-"""Where a call goes: the tier that a task may use, the model that serves it, its prices, address and key.
+"""Where a call goes: the tier that a task may use, the model that serves it, its provider, prices and key.
 
 Keys are files of one mounted folder, `<secret>/<key>`, read again when they change. They never enter the
 config, an environment variable or a log.
 """
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+
+import httpx2
 
 from agentfleet_core.api.v1alpha1 import ModelTierSpec
 from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates, find_model, rates_of
 from agentfleet_core.errors import InvalidInput, Unavailable
-from agentfleet_core.routing.router import allowed_tiers, route
-from agentfleet_worker.call import Payer, Target
+from agentfleet_core.providers.port import Provider
+from agentfleet_core.providers.registry import PROVIDERS
+from agentfleet_core.routing.reasons import RouteReason
+from agentfleet_core.routing.router import Route, allowed_tiers, route
+from agentfleet_worker.calls.call import Headers, Payer, Target
 from agentfleet_worker.ports import Follower
 
-DEFAULT_URL = "https://api.anthropic.com"
 KEY_CHECK_SECONDS = 1.0
+
+_NOT_PASSED_ON = frozenset(
+    {b"host", b"content-length", b"accept-encoding", b"authorization", b"x-api-key", b"accept", b"connection"}
+)
 
 
 class Routes:
-    def __init__(self, follower: Follower, keys: "ProviderKeys") -> None:
+    def __init__(
+        self, follower: Follower, keys: "ProviderKeys", providers: Mapping[str, Provider] = PROVIDERS
+    ) -> None:
         self._follower = follower
         self._keys = keys
+        self._providers = providers
         self._rates: dict[tuple[int, str, str, str], Rates] = {}
 
     def find(self, payer: Payer, wanted: str | None = None) -> Target:
@@ -32,13 +44,12 @@ class Routes:
         bounds = payer.running.spec.tier
         asked = wanted or payer.running.claim.envelope.tier
         if wanted is None or wanted in tiers or wanted == payer.running.claim.envelope.tier:
-            chosen = route(bounds, tiers, asked=asked)
-            return _target(chosen.tier, tiers[chosen.tier], chosen.model)
+            return self.target(route(bounds, tiers, asked=asked))
         allowed = allowed_tiers(bounds, tiers)
         for name in allowed:
             for model in tiers[name].models:
                 if model.name == wanted:
-                    return _target(name, tiers[name], wanted)
+                    return self.target(Route(name, wanted, RouteReason.TIER_REQUESTED))
         there = ", ".join(allowed) or "none"
         raise InvalidInput(
             f'"{wanted}" is no tier of this fleet, nor a model that {payer.task_type} may use; '
@@ -47,29 +58,48 @@ class Routes:
         )
 
     def model_for(self, payer: Payer) -> str:
-        return self.find(payer).model
+        return self.find(payer).route.model
+
+    def target(self, chosen: Route) -> Target:
+        provider = self._follower.config.tiers[chosen.tier].provider
+        known = self._providers[provider.type]
+        return Target(
+            chosen, known, (provider.base_url or known.url).rstrip("/"), provider.api_key_secret_ref
+        )
+
+    def tier(self, target: Target) -> ModelTierSpec:
+        return self._follower.config.tiers[target.route.tier]
+
+    def paid_at(self, path: str) -> Provider | None:
+        """Whose API has a paid call at this path."""
+        return next((each for each in self._providers.values() if each.paid_path == path), None)
+
+    def is_free(self, method: str, path: str) -> bool:
+        return any(each.is_free(method, path) for each in self._providers.values())
 
     def rates(self, target: Target, now_ms: int) -> Rates:
         """Raises `CostUnknown`."""
         config = self._follower.config
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        name = (config.version, target.tier, target.model, now.date().isoformat())
+        chosen = target.route
+        name = (config.version, chosen.tier, chosen.model, now.date().isoformat())
         rates = self._rates.get(name)
         if rates is None:
-            rates = rates_of(find_model(config.tiers[target.tier], target.model), now)
+            rates = rates_of(find_model(config.tiers[chosen.tier], chosen.model), now)
             if len(self._rates) >= 1_000:
                 self._rates.clear()
             self._rates[name] = rates
         return rates
 
-    def key(self, target: Target) -> str | None:
-        return None if target.key is None else self._keys.read(target.key)
-
-
-def _target(name: str, tier: ModelTierSpec, model: str) -> Target:
-    return Target(
-        name, model, (tier.provider.base_url or DEFAULT_URL).rstrip("/"), tier.provider.api_key_secret_ref
-    )
+    def headers(self, target: Target, callers: Headers) -> Headers:
+        """Of a request to the provider: the caller's, without its address, its key and what it accepts.
+        Raises `Unavailable` without the tier's key.
+        """
+        headers = [(name, value) for name, value in callers if name.lower() not in _NOT_PASSED_ON]
+        headers += [(b"host", httpx2.URL(target.base_url).netloc), (b"accept-encoding", b"identity")]
+        if target.key is not None:
+            headers.append(target.provider.key_header(self._keys.read(target.key)))
+        return headers
 
 
 class ProviderKeys:

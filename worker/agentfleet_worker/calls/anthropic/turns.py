@@ -8,8 +8,6 @@ from agentfleet_core.queue.reasons import AttemptReason
 
 Block = Mapping[str, Any]
 
-_THINKING = ("thinking", "redacted_thinking")
-
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -72,11 +70,6 @@ def _category(message: Mapping[str, Any]) -> str:
     details = message.get("stop_details") or {}
     parts = [str(details[name]) for name in ("category", "explanation") if details.get(name)]
     return f": {'; '.join(parts)}" if parts else ""
-
-
-def without_thinking(content: Sequence[Block]) -> list[Block]:
-    """A turn as another model may see it: thinking is signed by the one that thought."""
-    return [block for block in content if block["type"] not in _THINKING]
 
 
 def cache_until_here(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

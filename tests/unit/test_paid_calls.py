@@ -1,0 +1,164 @@
+"""A paid call on its way: another provider than Anthropic, models that fail, prompts that must be counted.
+
+Nothing here knows the Messages API: a provider is one module and its line in the registry.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.unit.call_rig import MICRO, Calls, Switchboard, Wire, said
+
+from agentfleet_core.queue.envelope import SettleKind
+from agentfleet_core.queue.reasons import AttemptReason
+from agentfleet_core.queue.step import StepKind
+from agentfleet_worker.outcomes import AttemptStopped
+
+Answer = Callable[[httpx2.Request], httpx2.Response]
+
+
+def of(calls: Calls) -> list[tuple[str, str]]:
+    """Path and model of what left."""
+    return [
+        (request.url.path, json.loads(request.content).get("model", "") if request.url.path == "/say" else "")
+        for request in calls.wire.sent
+    ]
+
+
+def model_of(request: httpx2.Request) -> str:
+    return str(json.loads(request.content)["model"])
+
+
+async def spent_and_held(calls: Calls) -> tuple[int, int]:
+    counts = list(calls.ledger._counts.values())
+    return sum(each.spent for each in counts), sum(each.held for each in counts)
+
+
+async def test_another_provider_is_metered_by_its_own_words_alone(tmp_path: Path) -> None:
+    wire = Wire(lambda _: httpx2.Response(200, content=said("hi")))
+    calls = Calls(tmp_path, wire, Switchboard())
+    answer = await calls.ask(say="hello", most=100)
+    assert answer.json() == {"text": "hi", "usage": {"heard": 5, "said": 3}}
+    [sent] = wire.sent
+    assert str(sent.url) == "https://echo.example/say"
+    assert sent.headers["authorization"] == "Bearer secret"
+    record = calls.task.kept["answer"]
+    assert (record.kind, record.tier, record.model, record.cost) == (StepKind.LLM, "fast", "small", 8 * MICRO)
+    assert await spent_and_held(calls) == (8 * MICRO, 0)
+
+
+async def test_what_was_journaled_is_answered_in_the_providers_own_stream(tmp_path: Path) -> None:
+    wire = Wire(lambda _: httpx2.Response(200, content=said("hi")))
+    calls = Calls(tmp_path, wire, Switchboard())
+    await calls.ask(say="hello", most=100)
+    again = await calls.ask(say="hello", most=100, stream=True)
+    assert again.content == b'{"text":"hi","usage":{"heard":5,"said":3}}\n'
+    assert len(wire.sent) == 1
+
+
+async def test_a_call_without_a_bound_is_not_made(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(500)), Switchboard())
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say="hello")
+    assert stopped.value.ending.reason is AttemptReason.COST_UNKNOWN
+    assert calls.wire.sent == []
+
+
+async def test_the_providers_refusal_reaches_the_caller_and_costs_nothing(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(400, content=b"what?")), Switchboard())
+    answer = await calls.ask(say="hello", most=100)
+    assert (answer.status_code, answer.content) == (400, b"what?")
+    assert await spent_and_held(calls) == (0, 0)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backoff that takes no time."""
+    monkeypatch.setattr("agentfleet_worker.calls.loop.random.random", lambda: 0.0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_model_that_keeps_failing_is_left_for_the_next_and_the_step_says_so(tmp_path: Path) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if model_of(request) == "small":
+            return httpx2.Response(500, content=b"cough")
+        return httpx2.Response(200, content=said("hi"))
+
+    calls = Calls(tmp_path, Wire(answer), Switchboard("small", "spare"))
+    assert (await calls.ask(say="hello", most=100)).json()["text"] == "hi"
+    assert of(calls) == [("/say", "small")] * 3 + [("/say", "spare")]
+    record = calls.task.kept["answer"]
+    assert (record.model, record.instead_of) == ("spare", "small")
+    assert record.limitation == "Step answer was answered by spare, since small was not to be had."
+    assert await spent_and_held(calls) == (8 * MICRO, 0)
+
+
+async def test_a_model_that_asks_to_wait_too_long_is_left_at_once_and_by_whoever_comes_next(
+    tmp_path: Path,
+) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if model_of(request) == "small":
+            return httpx2.Response(429, headers={"retry-after": "120"}, content=b"later")
+        return httpx2.Response(200, content=said("hi"))
+
+    calls = Calls(tmp_path, Wire(answer), Switchboard("small", "spare"))
+    await calls.ask(say="hello", most=100)
+    await calls.ask(say="hello again", most=100, name="second")
+    assert of(calls) == [("/say", "small"), ("/say", "spare"), ("/say", "spare")]
+
+
+async def test_a_model_that_is_free_only_after_the_call_may_end_parks_its_task(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
+    calls.health.pause("fast", "small", 120)
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say="hello", most=100)
+    ending = stopped.value.ending
+    assert (ending.kind, ending.reason) == (SettleKind.PARK, AttemptReason.THROTTLED)
+    assert 118_000 < ending.not_before_ms - calls.task.running.now_ms() <= 120_000
+    assert calls.wire.sent == []
+
+
+async def test_another_model_does_not_wait(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
+    calls.health.pause("fast", "spare", 120)
+    calls.health.pause("capable", "small", 120)
+    assert (await calls.ask(say="hello", most=100)).status_code == 200
+
+
+LONG = "x" * 900
+"""Over a thousand bytes with what is around it: more than $0.001 at a micro-dollar each."""
+
+
+@pytest.mark.parametrize("path", ["/count"])
+async def test_a_prompt_that_fits_only_by_its_count_is_sent(tmp_path: Path, path: str) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == path:
+            return httpx2.Response(200, content=b"225")
+        return httpx2.Response(200, content=said("hi"))
+
+    calls = Calls(tmp_path, Wire(answer), Switchboard(amount="0.0005"))
+    assert (await calls.ask(say=LONG, most=100)).status_code == 200
+    assert of(calls) == [("/count", ""), ("/say", "small")]
+    assert await spent_and_held(calls) == (8 * MICRO, 0)
+
+
+async def test_a_prompt_that_fits_is_not_counted(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
+    await calls.ask(say=LONG, most=100)
+    assert of(calls) == [("/say", "small")]
+
+
+@pytest.mark.parametrize(
+    "count", [httpx2.Response(200, content=b"900"), httpx2.Response(503), httpx2.Response(429)]
+)
+async def test_a_count_that_does_not_help_or_cannot_be_had_leaves_the_refusal(
+    tmp_path: Path, count: httpx2.Response
+) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: count), Switchboard(amount="0.0005"))
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say=LONG, most=100)
+    assert stopped.value.ending.reason is AttemptReason.CALL_ABOVE_LIMIT
+    assert of(calls) == [("/count", "")]
+    assert await spent_and_held(calls) == (0, 0)

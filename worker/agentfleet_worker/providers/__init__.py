@@ -1,1 +1,0 @@
-"""Below the SDKs: the one transport that every paid call passes."""
