@@ -71,12 +71,12 @@ class SubmitRequest:
     idempotency_key: str | None = None
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, what: str = "the body") -> Any:
     """Strict: no NaN, no Infinity, no lone surrogate, no number that would silently become another."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedJson(f"the body is not JSON: {error}") from error
+        raise MalformedJson(f"{what} is not JSON: {error}") from error
     if _LONG_INTEGER.search(body):
         _check_integers(body)
     return value
@@ -123,6 +123,8 @@ def _levels(value: Any) -> int:
 
 def parse_submit(payload: Any, idempotency_key: str | None = None) -> SubmitRequest:
     """One task of a submit. Raises `InvalidRequest` naming the field."""
+    if isinstance(payload, MalformedJson):
+        raise payload
     if type(payload) is not dict:
         raise InvalidRequest("a task is a JSON object with at least type and input")
     _check_depth(payload)

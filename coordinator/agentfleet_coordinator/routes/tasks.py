@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request, Response
 
 from agentfleet_coordinator import schemas, views
+from agentfleet_coordinator.batch_frame import read_batch
 from agentfleet_coordinator.catalog import Catalog, Principal
 from agentfleet_coordinator.direct import direct, direct_router, header, query, reply
 from agentfleet_coordinator.edge import read_body
@@ -19,7 +21,6 @@ from agentfleet_coordinator.requests import (
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
     only_known,
-    parse_batch,
     parse_json,
     read_labels,
     read_number,
@@ -108,11 +109,11 @@ async def submit_batch(request: Request) -> Response:
     Each item stands alone: it has its own status, and a task or a problem. Items carry their own keys.
     """
     services, principal = tenant_caller(request)
-    payload = parse_json(await read_body(request, MAX_BATCH_BODY_BYTES))
-    return reply({"items": await _answer_all(services, principal, parse_batch(payload))})
+    payloads = read_batch(await read_body(request, MAX_BATCH_BODY_BYTES))
+    return reply({"items": await _answer_all(services, principal, payloads)})
 
 
-async def _answer_all(services: Services, principal: Principal, payloads: list[Any]) -> list[Json]:
+async def _answer_all(services: Services, principal: Principal, payloads: Sequence[Any]) -> list[Json]:
     """In parts: other requests get their turn between them, and Redis works on one while the next is read."""
     catalog = services.catalog
     parts = []
@@ -123,7 +124,9 @@ async def _answer_all(services: Services, principal: Principal, payloads: list[A
     return [item for part in await asyncio.gather(*parts) for item in part]
 
 
-async def _answer_part(services: Services, catalog: Catalog, tenant: str, payloads: list[Any]) -> list[Json]:
+async def _answer_part(
+    services: Services, catalog: Catalog, tenant: str, payloads: Sequence[Any]
+) -> list[Json]:
     items: list[Json] = [{}] * len(payloads)
     places: list[int] = []
     submissions: list[Submission] = []

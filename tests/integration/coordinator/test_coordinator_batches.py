@@ -1,5 +1,6 @@
 """A batch answers each item: whatever goes wrong with one, those that were admitted are told their ids."""
 
+import json
 from typing import Any
 
 import pytest
@@ -59,3 +60,21 @@ async def test_a_defect_that_one_item_meets_is_that_items_answer(
     assert {item["status"] for item in fine} == {201}
     assert broken["status"] == 500
     assert "what nobody foresaw" not in str(broken), "our own texts stay in the log"
+
+
+async def test_an_item_that_is_no_json_is_its_own_refusal(coordinator: Coordinator) -> None:
+    fine = json.dumps(refund()).encode()
+    items = [
+        fine,
+        b'{"type": "anything", "input": {"s": "\xff"}}',
+        b'{"type": "anything", "input": NaN}',
+        fine,
+    ]
+    body = b'{"tasks": [' + b",".join(items) + b"]}"
+
+    answer = await coordinator.acme.post("/v1/tasks/batch", content=body)
+
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["items"]
+    assert [item["status"] for item in told] == [201, 400, 400, 201]
+    assert "the item is not JSON" in told[1]["problem"]["detail"]
