@@ -61,6 +61,8 @@ class Fleet:
         self.ledger = RedisLedger(self.redis, fleet)
         self._provider = provider
         self.prices = PLAIN
+        self.models = {"fast": ["claude-haiku-5-5"], "capable": ["claude-sonnet-5-5"]}
+        """The first serves, the rest are fallbacks."""
         self._pool: dict[str, Any] = {"concurrency": 8}
         self._types: dict[str, dict[str, Any]] = {}
         self._tenants: dict[str, list[dict[str, Any]]] = {
@@ -88,7 +90,6 @@ class Fleet:
         tier = {
             "provider": {"baseUrl": self._provider, "apiKeySecretRef": {"name": "provider", "key": "api-key"}}
         }
-        models = {"fast": ("claude-haiku-5-5", 1), "capable": ("claude-sonnet-5-5", 2)}
 
         def prices(tier: str) -> list[dict[str, Any]]:
             return [{"effectiveFrom": "2026-01-01", "bands": [self.prices[tier]]}]
@@ -106,9 +107,13 @@ class Fleet:
             },
             tiers={
                 name: ModelTierSpec.model_validate(
-                    {"rank": rank, **tier, "models": [{"name": model, "prices": prices(name)}]}
+                    {
+                        "rank": rank,
+                        **tier,
+                        "models": [{"name": model, "prices": prices(name)} for model in models],
+                    }
                 )
-                for name, (model, rank) in models.items()
+                for rank, (name, models) in enumerate(self.models.items(), 1)
             },
         )
 

@@ -1,0 +1,58 @@
+"""What a worker does when a call cannot be made as it was routed, against the simulator over real HTTP."""
+
+from tests.integration.worker.rig import Fleet, output, script, spent_and_held
+
+from agentfleet_cli.simulator.server import Simulator
+
+Provider = tuple[Simulator, str]
+LONG = "All that was said before. " * 160
+"""Some 4,000 bytes, of which the provider makes a quarter as many tokens."""
+
+
+async def test_a_request_that_fits_its_limit_only_by_the_providers_count_goes_through(
+    fleet: Fleet, provider: Provider
+) -> None:
+    # Its bytes at the dearest price of a token, $2 a million, are more than $0.008; counted, about $0.002.
+    fleet.tenant("acme", {"name": "all", "period": "Total", "amount": "0.005"})
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.run("ask", question=LONG + script(text="It ships."))
+    assert output(record)["text"].startswith("It ships.")
+    assert (record.attempt, provider[0].bill.total.calls) == (1, 1)
+    assert await spent_and_held(fleet) == (record.cost, 0)
+
+
+async def test_a_request_that_fits_not_even_so_parks_with_what_it_may_cost(
+    fleet: Fleet, provider: Provider
+) -> None:
+    fleet.tenant("acme", {"name": "all", "period": "Total", "amount": "0.001"})
+    fleet.handler("ask")
+    await fleet.publish()
+    async with fleet.worker():
+        task = await fleet.submit("ask", question=LONG)
+        await fleet.event(task, "parked")
+    record = await fleet.record(task)
+    assert record.reason.startswith("CallAboveLimit: one call may cost $0.00")
+    assert provider[0].bill.total.calls == 0
+    assert await spent_and_held(fleet) == (0, 0)
+
+
+async def test_a_fallback_model_answers_for_one_that_keeps_failing_and_the_result_says_so(
+    fleet: Fleet,
+) -> None:
+    fleet.models["fast"].append("claude-sonnet-5-5")
+    fleet.type("greet", agent={"prompt": "{{ input.message }}", "maxOutputTokens": 300})
+    await fleet.publish()
+    faults = ["500", "529", "cut"]
+    async with fleet.worker():
+        record = await fleet.run("greet", message=script(text="Hello.", fail=faults, retry_after=0))
+    assert output(record)["text"].startswith("Hello.")
+    assert record.limitations == (
+        "Step turn-1 was answered by claude-sonnet-5-5, since claude-haiku-5-5 was not to be had.",
+    )
+    steps = await fleet.steps(record.envelope.id)
+    assert {key: step.model for key, step in steps.items() if step.kind == "llm"} == {
+        "turn-1": "claude-sonnet-5-5"
+    }
+    assert await spent_and_held(fleet) == (record.cost, 0)
