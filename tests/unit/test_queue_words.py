@@ -1,6 +1,7 @@
 """What the queue keeps outlives the release that wrote it; its scripts use the house's words."""
 
 import re
+import struct
 from importlib.resources import files
 
 import orjson
@@ -10,7 +11,7 @@ from agentfleet_core import problems
 from agentfleet_core.errors import InvalidInput, UnknownEnvelope
 from agentfleet_core.problems import BASE, TABLE, ProblemType
 from agentfleet_core.queue.claims import UNKNOWN_PARK_MS, decode_claims
-from agentfleet_core.queue.envelope import Envelope, SettleKind, TaskState
+from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind, TaskState
 from agentfleet_core.queue.reasons import AttemptReason, TaskReason
 from agentfleet_core.queue.records import STORED, decode_envelope, encode_envelope
 
@@ -70,10 +71,11 @@ def test_what_is_no_envelope_is_refused(record: bytes) -> None:
 
 
 def test_a_bad_record_costs_its_own_task_alone() -> None:
-    numbers = f"{ULID} 3 1 1000 2000 0".encode()
-    items = [numbers, kept(LINE), "", numbers, b"nonsense", "", numbers, kept([2]), ""]
-    claims, (failed, parked) = decode_claims("interactive", [5_000, 0, items])
-    assert [claim.envelope for claim in claims] == [ENVELOPE]
+    constants, history = struct.pack(">4d", 1_000, 9_000, 5, 3), [b"3 1 2000 40", b"a", b"{}"]
+    items = [each for record in (kept(LINE), b"nonsense", kept([2]))
+             for each in (ULID.encode(), constants, record, history)]  # fmt: skip
+    [claim], (failed, parked) = decode_claims("interactive", [5_000, 0, items])
+    assert claim == Claim(ENVELOPE, 3, 1, 1_000, 2_000, 40, 5_000, {"a": b"{}"})
     assert (failed.task_id, failed.attempt, failed.state) == (TASK, 3, TaskState.FAILED)
     assert orjson.loads(failed.error)["detail"].startswith(f"the record of task {TASK} is not JSON")
     assert (parked.kind, parked.not_before_ms) == (SettleKind.PARK, 5_000 + UNKNOWN_PARK_MS)

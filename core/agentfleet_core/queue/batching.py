@@ -12,7 +12,7 @@ from typing import Any
 
 from agentfleet_core.errors import AgentfleetError, Unavailable
 from agentfleet_core.keyspace.scripts import Call, run_all
-from agentfleet_core.queue.calls import check_entry, check_event, check_settlement
+from agentfleet_core.queue.calls import Write, check_entry, check_event, check_settlement
 from agentfleet_core.queue.envelope import Claim, Event, JournalEntry, Settlement, SettleOutcome
 from agentfleet_core.queue.streams import PoolQueue
 
@@ -29,8 +29,9 @@ _OUTCOMES = {outcome.encode(): outcome for outcome in SettleOutcome}
 class _Batch:
     """What one round trip carries, and who waits for it."""
 
-    entries: list[tuple[JournalEntry, "asyncio.Future[bool]"]]
-    events: list[Event]
+    writes: list[Write]
+    written: list["asyncio.Future[bool] | None"]
+    """Of each write, who waits for it: nobody for an event alone."""
     settlements: list[tuple[Settlement, "asyncio.Future[SettleOutcome]"]]
     claim: "tuple[Call, asyncio.Future[list[Claim]]] | None"
 
@@ -55,16 +56,21 @@ class GroupCommit:
         for event in events:
             check_event(event)
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._batch.entries.append((entry, future))
-        self._batch.events += events
+        self._put((entry, events[0] if events else None), future)
+        for event in events[1:]:
+            self._put((None, event), None)
         self._schedule()
         return await future
 
     def emit(self, event: Event) -> None:
         """An event that nobody waits for, such as a text delta. Raises `InvalidInput` over the size limit."""
         check_event(event)
-        self._batch.events.append(event)
+        self._put((None, event), None)
         self._schedule()
+
+    def _put(self, write: Write, written: "asyncio.Future[bool] | None") -> None:
+        self._batch.writes.append(write)
+        self._batch.written.append(written)
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[SettleOutcome]":
         """Queued when it returns, so the slot is free at once: the next claim goes out behind it."""
@@ -119,7 +125,7 @@ class GroupCommit:
     def _flush(self) -> None:
         self._scheduled = False
         batch = self._batch
-        if batch.entries or batch.events or batch.settlements or batch.claim:
+        if batch.writes or batch.settlements or batch.claim:
             self._batch = _Batch([], [], [], None)
             write = self._loop.create_task(self._write(batch))
             self._writes.add(write)
@@ -139,7 +145,7 @@ class GroupCommit:
                 if batch.claim:
                     _fail([batch.claim[1]], error)
                     batch.claim = None
-                if not (batch.entries or batch.settlements) or self._given_up:
+                if not (any(batch.written) or batch.settlements) or self._given_up:
                     _fail(_waiting(batch), error)
                     return
                 await self._wait_to_retry(batch, tries, error)
@@ -160,8 +166,8 @@ class GroupCommit:
 
     def _calls(self, batch: _Batch) -> list[Call]:
         calls = []
-        if batch.entries or batch.events:
-            calls.append(self._queue.calls.journal([entry for entry, _ in batch.entries], batch.events))
+        if batch.writes:
+            calls.append(self._queue.calls.journal(batch.writes))
         if batch.settlements:
             calls.append(self._queue.calls.settle([settlement for settlement, _ in batch.settlements]))
         if batch.claim:
@@ -170,10 +176,10 @@ class GroupCommit:
 
     def _answer(self, batch: _Batch, replies: list[Any]) -> None:
         answers = iter(replies)
-        if batch.entries or batch.events:
-            for (_, journaled), current in zip(batch.entries, next(answers), strict=True):
-                if not journaled.done():
-                    journaled.set_result(current == 1)
+        if batch.writes:
+            for written, current in zip(batch.written, next(answers), strict=True):
+                if written is not None and not written.done():
+                    written.set_result(current == 1)
         if batch.settlements:
             for (_, settled), outcome in zip(batch.settlements, next(answers), strict=True):
                 if not settled.done():
@@ -186,7 +192,7 @@ class GroupCommit:
 
 
 def _waiting(batch: _Batch) -> list["asyncio.Future[Any]"]:
-    futures: list[asyncio.Future[Any]] = [future for _, future in batch.entries]
+    futures: list[asyncio.Future[Any]] = [written for written in batch.written if written is not None]
     futures += [future for _, future in batch.settlements]
     if batch.claim:
         futures.append(batch.claim[1])

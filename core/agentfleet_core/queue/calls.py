@@ -6,10 +6,12 @@ submits of several pools.
 
 from collections.abc import Mapping, Sequence
 
+import orjson
+
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.keyspace.keys import FleetKeys, PoolKeys
 from agentfleet_core.keyspace.scripts import Arg, Call, load_script
-from agentfleet_core.queue.envelope import Envelope, Event, JournalEntry, Settlement
+from agentfleet_core.queue.envelope import Envelope, Event, JournalEntry, SettleKind, Settlement
 from agentfleet_core.queue.ids import minted_ms
 from agentfleet_core.queue.limits import (
     MAX_ENTRY_BYTES,
@@ -27,8 +29,14 @@ RETENTION_SECONDS = 86_400
 """How long an ended task can be read. An id is admitted only in the first 95 % of this after its minting."""
 
 
+Write = tuple[JournalEntry | None, Event | None]
+"""A step's result with the event that tells of it, both of one attempt, or either alone."""
+
+
 class PoolCalls:
-    """Raises `InvalidInput` for ids of another pool and for what is over its size limit."""
+    """Raises `InvalidInput` for ids of another pool. Sizes are checked by who queues or sends, by the checks
+    below: what is too large must fail alone.
+    """
 
     def __init__(self, fleet_id: FleetId, pool: str, *, retention_seconds: int = RETENTION_SECONDS) -> None:
         self.pool = pool
@@ -80,32 +88,28 @@ class PoolCalls:
         args: list[Arg] = [len(revisions), *revisions, *paused_tenants, *types]
         return self.call("claim", worker, slots, lease_ms, number, *args)
 
-    def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event]) -> Call:
-        args: list[Arg] = [len(entries)]
-        for entry in entries:
-            check_entry(entry)
-            args += (self.ulid(entry.task_id), entry.attempt, entry.key, entry.cost, entry.value)
-        for event in events:
-            check_event(event)
-            args += (self.ulid(event.task_id), event.attempt, event.type, event.data)
+    def journal(self, writes: Sequence[Write]) -> Call:
+        """Replies for each 1, or 0 where the attempt is stale."""
+        args: list[Arg] = []
+        for entry, event in writes:
+            if entry is not None:
+                args += (self.ulid(entry.task_id), entry.attempt, entry.key, entry.cost, entry.value)
+                args += (event.type, event.data) if event is not None else ("", "")
+            elif event is not None:
+                args += (self.ulid(event.task_id), event.attempt, "", 0, "", event.type, event.data)
         return self.call("journal", *args)
 
     def settle(self, settlements: Sequence[Settlement]) -> Call:
+        """Replies `SettleOutcome`s."""
         args: list[Arg] = []
         for settlement in settlements:
-            check_settlement(settlement)
+            kind = settlement.kind
             args += (
                 self.ulid(settlement.task_id),
                 settlement.attempt,
-                settlement.kind.value,
-                settlement.state.value,
+                settlement.state if kind is SettleKind.END else kind,
                 settlement.output,
-                one_line(settlement.error),
-                encode_limitations(settlement.limitations),
-                settlement.cost,
-                settlement.reason,
-                settlement.not_before_ms,
-                1 if settlement.block_tenant else 0,
+                _more(settlement),
             )
         return self.call("settle", *args)
 
@@ -125,6 +129,27 @@ class PoolCalls:
     def report(self, revision: str, path: str, why: str) -> Call:
         """Replies 1 when it is news."""
         return self.call("report", f"{revision} {path}", why[:MAX_REPORT_LETTERS], REPORT_SECONDS)
+
+
+def _more(settlement: Settlement) -> bytes:
+    """What most settlements have nothing of, as settle.lua reads it."""
+    if not (
+        settlement.error
+        or settlement.limitations
+        or settlement.cost
+        or settlement.reason
+        or settlement.not_before_ms
+        or settlement.block_tenant
+    ):
+        return b""
+    return orjson.dumps({
+        "cost": settlement.cost,
+        "reason": settlement.reason,
+        "error": one_line(settlement.error).decode(errors="replace"),
+        "limitations": encode_limitations(settlement.limitations).decode(),
+        "not_before": settlement.not_before_ms,
+        "block": settlement.block_tenant,
+    })  # fmt: skip
 
 
 def check_entry(entry: JournalEntry) -> None:

@@ -13,7 +13,7 @@ from agentfleet_core.errors import InvalidInput, UnknownEnvelope
 from agentfleet_core.problems import problem_of
 from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
 from agentfleet_core.queue.reasons import TaskReason
-from agentfleet_core.queue.records import decode_envelope, decode_journal
+from agentfleet_core.queue.records import admitted_at, decode_envelope, decode_journal
 
 UNKNOWN_PARK_MS = 30_000
 
@@ -23,25 +23,21 @@ def decode_claims(pool: str, reply: Sequence[Any]) -> tuple[list[Claim], list[Se
     now_ms, items = reply[0], reply[2]
     claims: list[Claim] = []
     refusals: list[Settlement] = []
-    for start in range(0, len(items), 3):
-        numbers, kept, journal = items[start : start + 3]
-        ulid, attempt, failures, admitted, started, parked = numbers.split()
+    each = iter(items)
+    for ulid, constants, kept, history in zip(each, each, each, each, strict=True):
         task_id = f"{pool}.{ulid.decode()}"
+        attempt, failures, started_ms, parked_ms = 1, 0, now_ms, 0
+        journal: dict[str, bytes] = {}
+        if history:
+            attempt, failures, started_ms, parked_ms = map(int, history[0].split())
+            journal = decode_journal(history[1:])
         try:
-            claims.append(
-                Claim(
-                    decode_envelope(task_id, kept),
-                    int(attempt),
-                    int(failures),
-                    int(admitted),
-                    int(started),
-                    int(parked),
-                    now_ms,
-                    decode_journal(journal) if journal else {},
-                )
-            )
+            envelope = decode_envelope(task_id, kept)
         except InvalidInput as error:
-            refusals.append(refusal(task_id, int(attempt), error, now_ms))
+            refusals.append(refusal(task_id, attempt, error, now_ms))
+            continue
+        admitted_ms = admitted_at(constants)
+        claims.append(Claim(envelope, attempt, failures, admitted_ms, started_ms, parked_ms, now_ms, journal))
     return claims, refusals
 
 

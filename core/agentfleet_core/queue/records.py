@@ -94,19 +94,23 @@ def decode_journal(fields: Sequence[bytes]) -> dict[str, bytes]:
     return dict(zip(map(bytes.decode, fields[::2]), fields[1::2], strict=True))
 
 
+def admitted_at(constants: bytes) -> int:
+    """Milliseconds, of the constants that submit.lua packs."""
+    return int(_CONSTANTS.unpack_from(constants)[0])
+
+
 def decode_task(task_id: str, fields: Sequence[Any] | None) -> TaskRecord | None:
     """The fields that read.lua names, in its order."""
     if not fields:
         return None
     constants, state, kept, attempt, failures, started, ended, not_before, *rest = fields
     reason, output, error, errors, limitations, cost, worker, deleted, claimed = rest
-    admitted_ms = int(_CONSTANTS.unpack_from(constants)[0])
     return TaskRecord(
         envelope=_readable(task_id, kept, constants),
         state=TaskState(state.decode()),
         attempt=int(attempt or 0),
         failures=int(failures or 0),
-        admitted_ms=admitted_ms,
+        admitted_ms=admitted_at(constants),
         started_ms=int(started or claimed or 0),
         ended_ms=int(ended or 0),
         not_before_ms=int(not_before or 0) if state == b"parked" else 0,

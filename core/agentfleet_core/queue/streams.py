@@ -21,7 +21,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.keyspace.connect import COMMAND_SECONDS, channels_of, reaching_redis
 from agentfleet_core.keyspace.scripts import Arg
-from agentfleet_core.queue.calls import RETENTION_SECONDS, PoolCalls
+from agentfleet_core.queue.calls import (
+    RETENTION_SECONDS,
+    PoolCalls,
+    Write,
+    check_entry,
+    check_event,
+    check_settlement,
+)
 from agentfleet_core.queue.claims import decode_claims
 from agentfleet_core.queue.envelope import (
     Claim,
@@ -137,12 +144,19 @@ class PoolQueue:
     async def journal(self, entries: Sequence[JournalEntry], events: Sequence[Event] = ()) -> list[bool]:
         if not entries and not events:
             return []
-        call = self.calls.journal(entries, events)
+        for entry in entries:
+            check_entry(entry)
+        for event in events:
+            check_event(event)
+        writes: list[Write] = [(entry, None) for entry in entries]
+        call = self.calls.journal([*writes, *((None, event) for event in events)])
         reply = await call.script.run(self.redis, call.keys, call.args)
-        return [answer == 1 for answer in reply]
+        return [answer == 1 for answer in reply[: len(entries)]]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[SettleOutcome]:
         outcomes: list[SettleOutcome] = []
+        for settlement in settlements:
+            check_settlement(settlement)
         for start in range(0, len(settlements), SETTLE_CHUNK):
             call = self.calls.settle(settlements[start : start + SETTLE_CHUNK])
             reply = await call.script.run(self.redis, call.keys, call.args)

@@ -1,8 +1,8 @@
 -- Hands tasks to a worker in weighted fair share. ARGV from 4: worker, slots, lease in milliseconds, the claim's
 -- number, how many revisions follow, those revisions (none: any), what is paused: a tenant, or `y:` and a task type.
--- Returns {now, when something becomes due (0: never), tasks}; three items a task, in one flat list, which is much
--- cheaper to send than nested ones: `id attempt failures admitted started parked`, the envelope with input, and the
--- journal as field and value in turn, or an empty string.
+-- Returns {now, when something becomes due (0: never), tasks}; four items a task, in one flat list, which is much
+-- cheaper to send than nested ones: id, its constants as pool.lua packs them, the envelope with input, and what came
+-- before: an empty string, or `attempt failures started parked`, then the journal as field and value in turn.
 -- Invariant: a claim sent twice under one number hands out the same tasks.
 --@include pool
 local worker, slots, lease_ms, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
@@ -17,6 +17,8 @@ for i = last_revision + 1, #ARGV do
   types_paused = types_paused or string.sub(ARGV[i], 1, 2) == 'y:'
 end
 
+local QUANTUM = 10 -- a tenant's turn is at most one in so many of the slots asked for: each turn reads a lane anew
+
 local tasks, remaining, given = {}, slots, {}
 local leased, unqueued, waited_ms = {}, {}, 0
 local lease_ends = string.format('%.0f', now + lease_ms)
@@ -30,8 +32,8 @@ local function next_check()
   return soonest
 end
 
-local function journal_of(id)
-  local found, all = {}, call('HGETALL', task_prefix .. id)
+local function history_of(id, numbers)
+  local found, all = {numbers}, call('HGETALL', task_prefix .. id)
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 2) == 'j:' then
       found[#found + 1] = string.sub(all[i], 3)
@@ -41,10 +43,9 @@ local function journal_of(id)
   return found
 end
 
-local function present(id, attempt, failures, admitted, started, parked_ms, envelope)
+local function present(id, k, envelope, history)
   local n = #tasks
-  tasks[n + 1] = id .. ' ' .. attempt .. ' ' .. failures .. ' ' .. admitted .. ' ' .. started .. ' ' .. parked_ms
-  tasks[n + 2], tasks[n + 3] = envelope, attempt > 1 and journal_of(id) or ''
+  tasks[n + 1], tasks[n + 2], tasks[n + 3], tasks[n + 4] = id, k, envelope, history
 end
 
 -- The same claim again, its answer lost: what it got and still holds.
@@ -52,49 +53,59 @@ local function repeated(answer)
   for id, attempt in string.gmatch(answer, ' (%w+)/(%d+)') do
     local at = call('HMGET', task_prefix .. id, 's', 'a', 'w', 'f', 'st', 'pk', 'e', 'k', 'ca')
     if at[1] == 'running' and at[2] == attempt and at[3] == worker then
-      present(id, tonumber(attempt), at[4] or 0, (constants(at[8])), at[5] or at[9], at[6] or 0, at[7])
+      local numbers = attempt .. ' ' .. (at[4] or '0') .. ' ' .. (at[5] or at[9]) .. ' ' .. (at[6] or '0')
+      present(id, at[8], at[7], history_of(id, numbers))
     end
   end
 end
 
+-- A task that was parked, given back or lost before. Returns its attempt, and what came before as `present` takes it.
+local function start_again(id, key, attempts, followed)
+  local before = call('HMGET', key, 'f', 'st', 'pk', 'pa', 'ca')
+  local attempt, failures, started = (attempts or 0) + 1, before[1] or '0', before[2] or before[5] or now_text
+  local parked_ms = tonumber(before[3] or 0)
+  if before[4] then
+    if attempt > 1 then parked_ms = parked_ms + now - before[4] end
+    call('HDEL', key, 'pa')
+    call('HSET', key, 'pk', parked_ms)
+  end
+  if attempt == 1 then
+    call('HSET', key, 's', 'running', 'a', '1', 'w', worker, 'ca', now_text)
+    announce(id, followed, 1)
+  else
+    -- The first start is the first claim; only a task that is claimed again needs it beside its last one.
+    call('HSET', key, 'st', started)
+    write(id, followed, attempt, 'reset', '{}', 's', 'running', 'a', attempt, 'w', worker, 'ca', now_text)
+  end
+  local numbers = attempt .. ' ' .. failures .. ' ' .. started .. ' ' .. parked_ms
+  return attempt, attempt > 1 and history_of(id, numbers) or {numbers}
+end
+
 -- Returns what the start charges to the tenant; nil for a tombstone and for a task that has expired.
 local function start(entry, id)
-  local key = task_prefix .. id
+  local key, attempt, history = task_prefix .. id, '1', ''
   local at = call('HMGET', key, 's', 'n', 'k', 'e', 'a', 'si', 'fw')
   if at[1] ~= 'queued' or at[2] ~= entry then
     add(totals, 'tombstones', -1)
     return nil
   end
   unqueued[#unqueued + 1] = id
-  local admitted, expires, expected = constants(at[3])
+  local admitted, expires, expected = struct.unpack('>ddd', at[3])
   if now >= expires then
     expired(id)
     return nil
   end
-  local attempt, failures, started, parked_ms = 1, 0, now_text, 0
   if at[5] or at[6] then
-    local before = call('HMGET', key, 'f', 'st', 'pk', 'pa', 'ca')
-    attempt, failures, started = (at[5] or 0) + 1, before[1] or 0, before[2] or before[5] or now_text
-    parked_ms = tonumber(before[3] or 0)
-    if before[4] then
-      if attempt > 1 then parked_ms = parked_ms + now - before[4] end
-      call('HDEL', key, 'pa')
-      call('HSET', key, 'pk', parked_ms)
-    end
-    -- The first start is the first claim; only a task that is claimed again needs it beside its last one.
-    if attempt > 1 then call('HSET', key, 'st', started) end
-  end
-  if attempt == 1 then
-    call('HSET', key, 's', 'running', 'a', '1', 'w', worker, 'ca', now_text)
-    announce(id, at[7], 1)
+    attempt, history = start_again(id, key, at[5], at[7])
   else
-    write(id, at[7], attempt, 'reset', '{}', 's', 'running', 'a', attempt, 'w', worker, 'ca', now_text)
+    call('HSET', key, 's', 'running', 'a', '1', 'w', worker, 'ca', now_text)
+    if at[7] then announce(id, at[7], 1) end
   end
   local n = #leased
   leased[n + 1], leased[n + 2] = lease_ends, id
   given[#given + 1] = id .. '/' .. attempt
   waited_ms = waited_ms + now - (at[6] or admitted)
-  present(id, attempt, failures, admitted, started, parked_ms, at[4])
+  present(id, at[3], at[4], history)
   return expected > BASE_CHARGE and expected or BASE_CHARGE
 end
 
@@ -109,16 +120,28 @@ local function room_of_type(kind, most)
   return type_room[kind]
 end
 
+-- What a lane's name says; many tenants have lanes of one name.
+local lanes_known = {}
+local function known(lane)
+  local found = lanes_known[lane]
+  if not found then
+    local priority, kind, revision = string.match(lane, '^(%d+):([^:]*):(.*)$')
+    found = {lane = lane, kind = kind, ahead_ms = priority * AGEING_MS,
+      open = (not revisions or revisions[revision]) and not (types_paused and paused['y:' .. kind])}
+    lanes_known[lane] = found
+  end
+  return found
+end
+
 -- The tenant's lane to read next, oldest first after priority; how many others there are.
 local function best_lane(lanes, most_of_type)
   local best, best_key, others = nil, nil, -1
   for lane, head in pairs(lanes) do
-    local priority, kind, revision = string.match(lane, '^(%d+):([^:]*):(.*)$')
-    if (not revisions or revisions[revision]) and not (types_paused and paused['y:' .. kind])
-      and room_of_type(kind, most_of_type) > 0 then
-      local key = entry_ms(head) - priority * AGEING_MS
+    local one = known(lane)
+    if one.open and room_of_type(one.kind, most_of_type) > 0 then
+      local key = entry_ms(head) - one.ahead_ms
       others = others + 1
-      if not best or key < best_key then best, best_key = {lane = lane, kind = kind}, key end
+      if not best or key < best_key then best, best_key = one, key end
     end
   end
   return best, others
@@ -225,14 +248,14 @@ local function sink(heap, n)
   heap[place] = one
 end
 
--- Deals the slots to the candidates, each time to the one that is furthest behind.
+-- Deals the slots to the candidates, each time a turn to the one that is furthest behind.
 local function deal(found)
-  local heap, n = {}, #found
+  local heap, n, left, turn = {}, #found, remaining, math.max(1, math.floor(slots / QUANTUM))
   for i, one in ipairs(found) do heap[i], one.at = one, one.time end
-  for _ = 1, remaining do
-    if n == 0 then return end
+  while left > 0 and n > 0 do
     local first = heap[1]
-    first.count, first.at = first.count + 1, first.at + first.step
+    local count = math.min(turn, left, first.most - first.count)
+    left, first.count, first.at = left - count, first.count + count, first.at + count * first.step
     if first.count >= first.most then
       heap[1], heap[n] = heap[n], nil
       n = n - 1

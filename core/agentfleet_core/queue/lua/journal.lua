@@ -1,63 +1,41 @@
--- Writes step results and events of running attempts. ARGV from 4: how many entries; each entry: id, attempt, step,
--- cost, value; then each event: id, attempt, type, data. Returns 1 or 0 (the attempt is stale) for each entry.
+-- Writes step results and events of running attempts. ARGV from 4, seven each: id, attempt, step, cost, value, event's
+-- type, event's data; no step: the event alone; no type: the step alone. Returns 1 or 0 (the attempt is stale) each.
 -- Invariant: a step's first value stays, and its cost counts once.
 --@include pool
-local answers, tasks, order, spent = {}, {}, {}, 0
-local last_entry = 4 + 5 * tonumber(ARGV[4])
+local answers, spent = {}, 0
 
--- The task as this script knows it; `step` is read in the same call when it is the first.
-local function task_of(id, attempt, step)
-  local name = id .. '/' .. attempt
-  local task = tasks[name]
-  if task then return task end
-  local at = call('HMGET', task_prefix .. id, 's', 'a', 'v', 'fw', step)
-  task = {key = task_prefix .. id, id = id, current = at[1] == 'running' and at[2] == attempt,
-    number = last_event(at[3], attempt), followed = at[4], known = {}, fields = {}}
-  task.known[step] = at[5] and true or false
-  tasks[name] = task
-  order[#order + 1] = task
-  return task
+-- Writes the event with the fields that follow.
+local function note(id, followed, number, what, ...)
+  local key, numeral = task_prefix .. id, string.format('%d', number)
+  call('HSET', key, 'v', numeral, 'v:' .. numeral, what, ...)
+  if number > EVENTS_KEPT then call('HDEL', key, 'v:' .. (number - EVENTS_KEPT)) end
+  if followed then announce(id, followed, number) end
 end
 
-local function put(task, field, value)
-  local n = #task.fields
-  task.fields[n + 1], task.fields[n + 2] = field, value
-end
-
-for i = 5, last_entry, 5 do
-  local step, cost = 'j:' .. ARGV[i + 2], ARGV[i + 3]
-  local task = task_of(ARGV[i], ARGV[i + 1], step)
-  answers[#answers + 1] = task.current and 1 or 0
-  if task.current then
-    if task.known[step] == nil then task.known[step] = call('HEXISTS', task.key, step) == 1 end
-    if not task.known[step] then
-      task.known[step] = true
-      put(task, step, ARGV[i + 4])
-      if cost ~= '0' then
-        call('HINCRBY', task.key, 'c', cost)
-        spent = spent + cost
-      end
+local function put(i)
+  local id, attempt, step, kind = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
+  local key, field = task_prefix .. id, 'j:' .. step
+  local at = call('HMGET', key, 's', 'a', 'v', 'fw', field)
+  if at[1] ~= 'running' or at[2] ~= attempt then return 0 end
+  local new = step ~= '' and not at[5]
+  if kind ~= '' then
+    local number, what = last_event(at[3], attempt) + 1, attempt .. ' ' .. kind .. ' ' .. ARGV[i + 6]
+    if new then
+      note(id, at[4], number, what, field, ARGV[i + 4])
+    else
+      note(id, at[4], number, what)
     end
+  elseif new then
+    call('HSET', key, field, ARGV[i + 4])
   end
+  if new and ARGV[i + 3] ~= '0' then
+    call('HINCRBY', key, 'c', ARGV[i + 3])
+    spent = spent + ARGV[i + 3]
+  end
+  return 1
 end
-for i = last_entry + 1, #ARGV, 4 do
-  local task = task_of(ARGV[i], ARGV[i + 1], 's')
-  if task.current then
-    task.number = task.number + 1
-    put(task, 'v:' .. task.number, ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. ARGV[i + 3])
-    task.noted = true
-    if task.number > EVENTS_KEPT then call('HDEL', task.key, 'v:' .. (task.number - EVENTS_KEPT)) end
-  end
-end
-for _, task in ipairs(order) do
-  if task.noted then
-    put(task, 'v', task.number)
-    if task.followed and tonumber(task.followed) > now then call('PUBLISH', tag .. ':e:' .. task.id, task.number) end
-  end
-  for from = 1, #task.fields, 1000 do
-    call('HSET', task.key, unpack(task.fields, from, math.min(from + 999, #task.fields)))
-  end
-end
+
+for i = 4, #ARGV, 7 do answers[#answers + 1] = put(i) end
 if spent ~= 0 then
   call('HINCRBY', counters, 'spent', spent)
   signal(false)

@@ -1,14 +1,17 @@
--- Ends attempts. ARGV from 4, eleven each: id, attempt, kind, state, output, error, limitations, cost, reason,
--- not before, 1 to block the tenant. Returns done, stale or dead each.
+-- Ends attempts. ARGV from 4, five each: id, attempt, what becomes of it (retry, park, hand_back, or the state in which
+-- the task ends), output, and more as JSON, or empty: cost, reason, error, limitations, not_before, block (the tenant).
+-- Returns done, stale or dead each.
 -- Invariant: an attempt is settled once; the same settlement again gets the same answer and changes nothing.
 --@include pool
 local outcomes, charged = {}, {}
 
+local NO_MORE = {cost = 0, reason = '', error = '', limitations = '', not_before = 0, block = false}
+
 -- The answer to a settlement that was made before, or stale.
-local function repeated(state, attempt, current, kind, wanted)
+local function repeated(state, attempt, current, wanted)
   if attempt ~= current then return 'stale' end
-  if kind == 'end' then return state == wanted and 'done' or 'stale' end
-  if kind == 'retry' and state == 'dead' then return 'dead' end
+  if wanted == 'retry' and state == 'dead' then return 'dead' end
+  if wanted ~= 'retry' and wanted ~= 'park' and wanted ~= 'hand_back' then return state == wanted and 'done' or 'stale' end
   return (state == 'parked' or state == 'queued') and 'done' or 'stale'
 end
 
@@ -25,12 +28,15 @@ local function book(id, known, cost)
   return known
 end
 
-local function finish_with(i, id, attempt, at)
-  local fields, n = {'o', ARGV[i + 4]}, 2
-  if ARGV[i + 8] ~= '' or attempt ~= '1' then fields[3], fields[4], n = 'r', ARGV[i + 8], 4 end
-  if ARGV[i + 5] ~= '' then fields[n + 1], fields[n + 2], n = 'er', ARGV[i + 5], n + 2 end
-  if ARGV[i + 6] ~= '' then fields[n + 1], fields[n + 2] = 'lm', ARGV[i + 6] end
-  finish(id, at[7], attempt, ARGV[i + 3], unpack(fields))
+local function finish_with(id, attempt, at, state, output, more)
+  if more == NO_MORE and attempt == '1' then
+    finish(id, at[7], attempt, state, 'o', output)
+    return
+  end
+  local fields, n = {'o', output, 'r', more.reason}, 4
+  if more.error ~= '' then fields[n + 1], fields[n + 2], n = 'er', more.error, n + 2 end
+  if more.limitations ~= '' then fields[n + 1], fields[n + 2] = 'lm', more.limitations end
+  finish(id, at[7], attempt, state, unpack(fields))
 end
 
 local function not_before(due)
@@ -38,16 +44,15 @@ local function not_before(due)
 end
 
 -- The attempt failed: another may follow at its time, unless its attempts have run out.
-local function retry(i, id, attempt, at, most)
-  local before, err = call('HMGET', task_prefix .. id, 'f', 'l', 'x'), ARGV[i + 5]
+local function retry(id, attempt, at, most, more)
+  local before, err, due = call('HMGET', task_prefix .. id, 'f', 'l', 'x'), more.error, more.not_before
   local failures = (before[1] or 0) + 1
-  local due = tonumber(ARGV[i + 9])
   local errors = with_error(before[3], err)
   if failures - math.min(before[2] or 0, LOST_FREE) >= most then
-    finish(id, at[7], attempt, 'dead', 'f', failures, 'r', ARGV[i + 8], 'x', errors, 'er', err)
+    finish(id, at[7], attempt, 'dead', 'f', failures, 'r', more.reason, 'x', errors, 'er', err)
     return 'dead'
   end
-  write(id, at[7], attempt, 'retry', not_before(due), 'f', failures, 'r', ARGV[i + 8], 'x', errors)
+  write(id, at[7], attempt, 'retry', not_before(due), 'f', failures, 'r', more.reason, 'x', errors)
   if due > now then
     park(id, at[3], due, false)
   else
@@ -56,41 +61,42 @@ local function retry(i, id, attempt, at, most)
   return 'done'
 end
 
-local function set_aside(i, id, attempt, at, tenant)
-  local due = tonumber(ARGV[i + 9])
-  write(id, at[7], attempt, 'parked', not_before(due), 'r', ARGV[i + 8])
+local function set_aside(id, attempt, at, tenant, more)
+  local due = more.not_before
+  write(id, at[7], attempt, 'parked', not_before(due), 'r', more.reason)
   park(id, at[3], due, true)
-  if ARGV[i + 10] == '1' then
+  if more.block then
     call('ZADD', tag .. ':blocked', due == 0 and '+inf' or due, tenant)
   end
 end
 
-local function settle(i)
-  local id, attempt, kind = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+local function settle(id, attempt, wanted, output, more)
   local at = call('HMGET', task_prefix .. id, 's', 'a', 'k', 'ca', 'c', 'w', 'fw')
-  if at[1] ~= 'running' or at[2] ~= attempt then return repeated(at[1], attempt, at[2], kind, ARGV[i + 3]) end
-  local _, _, expected, most, tenant, task_type = constants(at[3])
+  if at[1] ~= 'running' or at[2] ~= attempt then return repeated(at[1], attempt, at[2], wanted) end
+  local expected, most, tenant, task_type = struct.unpack('>ddss', at[3], 17)
   leave_running(id, tenant, task_type, at[6])
   add(totals, 'ended', 1)
   add(totals, 'busy_ms', now - at[4])
-  local cost = book(id, tonumber(at[5] or 0), tonumber(ARGV[i + 7]))
-  if kind == 'end' then
-    correct_charge(tenant, expected, cost)
-    finish_with(i, id, attempt, at)
-  elseif kind == 'retry' then
-    return retry(i, id, attempt, at, most)
-  elseif kind == 'park' then
+  local cost = book(id, tonumber(at[5] or 0), more.cost)
+  if wanted == 'retry' then return retry(id, attempt, at, most, more) end
+  if wanted == 'park' then
     correct_charge(tenant, expected, 0)
-    set_aside(i, id, attempt, at, tenant)
-  else
+    set_aside(id, attempt, at, tenant, more)
+  elseif wanted == 'hand_back' then
     correct_charge(tenant, expected, 0)
     write(id, at[7], attempt, 'handed_back', '{}')
     requeue(id, at[3], now, attempt)
+  else
+    correct_charge(tenant, expected, cost)
+    finish_with(id, attempt, at, wanted, output, more)
   end
   return 'done'
 end
 
-for i = 4, #ARGV, 11 do outcomes[#outcomes + 1] = settle(i) end
+for i = 4, #ARGV, 5 do
+  local more = ARGV[i + 4] == '' and NO_MORE or cjson.decode(ARGV[i + 4])
+  outcomes[#outcomes + 1] = settle(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], more)
+end
 for tenant, difference in pairs(charged) do
   if difference ~= 0 then
     local weighted = difference / (call('HGET', tag .. ':policy', 'w:' .. tenant) or 1)
