@@ -18,6 +18,7 @@ from agentfleet_core.fleet.store import (
     set_pause,
     switches,
 )
+from agentfleet_core.fleet.throttles import throttle
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.settings import FleetId
@@ -250,3 +251,32 @@ async def test_without_redis_nothing_starts_and_the_error_says_so(keys: FleetKey
     with pytest.raises(Unavailable):
         await publish(client, keys, config(keys), 1)
     await client.aclose()
+
+
+async def test_followers_hear_at_once_of_a_model_that_takes_no_calls(client: Redis, keys: FleetKeys) -> None:
+    async with ConfigFollower(client, keys, check_seconds=60, monotonic=lambda: 0.0) as follower:
+        await throttle(client, keys, "fast", "haiku/5", 30)
+        await until(lambda: bool(follower.throttles))
+        [(name, seconds)] = follower.throttles.items()
+        assert name == ("fast", "haiku/5")
+        assert 29 < seconds <= 30
+
+
+async def test_the_longest_wait_that_was_asked_for_holds_and_then_ends(
+    client: Redis, keys: FleetKeys
+) -> None:
+    for seconds in (30, 10, 0.2):
+        await throttle(client, keys, "fast", "haiku", seconds)
+    await throttle(client, keys, "fast", "sonnet", 0.001)
+    assert 29_000 < await client.pttl(keys.throttles) <= 30_000
+    await until_over(client, keys)
+    async with ConfigFollower(client, keys) as follower:
+        assert list(follower.throttles) == [("fast", "haiku")]
+
+
+async def until_over(client: Redis, keys: FleetKeys) -> None:
+    """Of the shortest: Redis's own clock has passed it."""
+    stored = await client.hgetall(keys.throttles)  # type: ignore[misc]  # the stubs name both clients
+    ends_ms = min(map(int, stored.values()))
+    while (await client.time())[0] * 1_000 <= ends_ms:  # noqa: ASYNC110 - see `until`
+        await asyncio.sleep(0.05)

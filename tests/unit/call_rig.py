@@ -18,6 +18,7 @@ from agentfleet_core.budget.usage import Report, Usage
 from agentfleet_core.errors import CostUnknown
 from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
 from agentfleet_core.fleet.pauses import Pauses
+from agentfleet_core.fleet.throttles import Throttles
 from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.providers.port import Count, Provider, StreamError
 from agentfleet_core.queue.envelope import Claim, Envelope, Event, JournalEntry, Settlement
@@ -137,6 +138,7 @@ class Switchboard:
 
     def __init__(self, *models: str, amount: str = "1.00") -> None:
         self.on: str | None = None
+        self.throttles: Throttles = {}
         budget = {"tenant": "acme", "limits": [{"name": "total", "period": "Total", "amount": amount}]}
         prices = [{"effectiveFrom": "1970-01-01", "bands": [BAND]}]
         listed = [{"name": name, "prices": prices} for name in models or ("small",)]
@@ -204,17 +206,21 @@ class Calls:
     ) -> None:  # fmt: skip
         (folder / "provider").mkdir(parents=True)
         (folder / "provider" / "api-key").write_text("secret")
-        self.task, self.wire, self.health, self.journal = Task(), wire, Health(), Journal()
+        self.task, self.wire, self.journal, self.background = Task(), wire, Journal(), Background()
+        self.told: list[tuple[str, str, float]] = []
+        self.health = Health(follower, self._tell, self.background)
         self.ledger = ledger or MemoryLedger()
         nobody = connect("redis://127.0.0.1:1")  # only who waits for another's settle listens to it
         room = Room(self.ledger, channels_of(nobody), FleetId("test", "ns"))
-        self.background = Background()
         money = CallMoney(
             self.ledger, room, follower, OpenHolds(), self.health, self.background, pool="p", lease_ms=3_000
         )
         routes = Routes(follower, ProviderKeys(folder), {"Anthropic": provider or Echo()})
         tries = Tries(wire, routes, money, self.journal, Progress(self.journal.emit), self.background)
         self.transport = MeteredTransport(routes, CallLoop(routes, money, self.health, tries), wire)
+
+    async def _tell(self, tier: str, model: str, seconds: float) -> None:
+        self.told.append((tier, model, seconds))
 
     async def ask(self, path: str = "/say", *, name: str = "answer", **body: Any) -> httpx2.Response:
         """As a step of the task's own code does it."""

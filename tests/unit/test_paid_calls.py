@@ -4,6 +4,7 @@ Nothing here knows the Messages API: a provider is one module and its line in th
 """
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,24 @@ async def test_a_model_that_is_free_only_after_the_call_may_end_parks_its_task(t
     assert (ending.kind, ending.reason) == (SettleKind.PARK, AttemptReason.THROTTLED)
     assert 118_000 < ending.not_before_ms - calls.task.running.now_ms() <= 120_000
     assert calls.wire.sent == []
+
+
+async def test_what_another_worker_was_told_holds_here_too(tmp_path: Path) -> None:
+    follower = Switchboard()
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), follower)
+    follower.throttles = {("fast", "small"): time.monotonic() + 120}
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say="hello", most=100)
+    assert stopped.value.ending.reason is AttemptReason.THROTTLED
+    assert calls.wire.sent == []
+
+
+async def test_the_fleet_is_told_of_a_wait_that_is_worth_telling(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200)), Switchboard())
+    calls.health.pause("fast", "small", 0.4)
+    calls.health.pause("fast", "small", 30.0)
+    await calls.background.finish(10)
+    assert calls.told == [("fast", "small", 30.0)]
 
 
 async def test_another_model_does_not_wait(tmp_path: Path) -> None:

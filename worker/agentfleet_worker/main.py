@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx2
 from redis.asyncio import Redis
@@ -19,6 +20,7 @@ from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.room import Room
 from agentfleet_core.errors import AgentfleetError, InvalidInput
 from agentfleet_core.fleet.store import ConfigFollower
+from agentfleet_core.fleet.throttles import throttle
 from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.ports import Queue
@@ -243,7 +245,10 @@ class Worker:
 
     def _services(self, parts: Parts, holds: OpenHolds) -> tuple[Services, MeteredTransport]:
         settings = self.settings
-        background, health = Background(), Health()
+        background = Background()
+        health = Health(
+            parts.follower, partial(throttle, parts.redis, FleetKeys(settings.common.fleet)), background
+        )
         progress = Progress(parts.commit.emit)
         room = Room(parts.ledger, channels_of(parts.redis), settings.common.fleet)
         money = CallMoney(

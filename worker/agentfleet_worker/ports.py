@@ -5,6 +5,7 @@ from typing import Protocol
 
 from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.fleet.pauses import Pauses
+from agentfleet_core.fleet.throttles import Throttles
 from agentfleet_core.queue.envelope import Event, JournalEntry, Settlement, SettleOutcome
 
 
@@ -28,6 +29,9 @@ class Follower(Protocol):
 
     @property
     def pauses(self) -> Pauses: ...
+
+    @property
+    def throttles(self) -> Throttles: ...
 
     def paused(
         self, *, pool: str | None = None, tenant: str | None = None, task_type: str | None = None

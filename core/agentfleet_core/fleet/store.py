@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from agentfleet_core.errors import Conflict, NotFound, Unavailable
 from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.fleet.pauses import UNKNOWN, Pauses, Switch, Target
+from agentfleet_core.fleet.throttles import Throttles, read_throttles
 from agentfleet_core.keyspace.connect import channels_of, reaching_redis
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.keyspace.scripts import load_script
@@ -88,6 +89,7 @@ class ConfigFollower:
         self._monotonic = monotonic
         self._config = FleetConfig(install=keys.fleet.install, namespace=keys.fleet.namespace)
         self._pauses = Pauses(self._config)
+        self._throttles: Throttles = {}
         self._digest = b""
         self._heard = float("-inf")
         self._changed = asyncio.Condition()
@@ -130,6 +132,11 @@ class ConfigFollower:
     def pauses(self) -> Pauses:
         """What config and switches pause, as far as was heard; the same object until either changes."""
         return self._pauses
+
+    @property
+    def throttles(self) -> Throttles:
+        """Models that take no calls now, as far as was heard."""
+        return self._throttles
 
     @property
     def fresh(self) -> bool:
@@ -181,7 +188,10 @@ class ConfigFollower:
         pipe = self._redis.pipeline(transaction=False)
         pipe.hget(self._keys.config, "digest")
         pipe.hgetall(self._keys.switches)
-        digest, switches = await pipe.execute()
+        pipe.hgetall(self._keys.throttles)
+        pipe.time()
+        digest, switches, throttles, redis_time = await pipe.execute()
+        self._throttles = read_throttles(throttles, redis_time=redis_time, monotonic=self._monotonic())
         if digest is not None and digest != self._digest:
             await self._read_config()
         read = {target.decode(): _switch(text) for target, text in switches.items()}

@@ -29,8 +29,17 @@ class FleetKeys:
         return f"{self.tag}:switches"
 
     @property
+    def throttles(self) -> str:
+        """Hash: `<tier>/<model>` to until when its provider takes no calls, in milliseconds; expires with its
+        last entry.
+        """
+        return f"{self.tag}:throttles"
+
+    @property
     def changes(self) -> str:
-        """Pub/sub channel: `config`, `switches`. Every process follows it, so nothing frequent is said."""
+        """Pub/sub channel: `config`, `switches`, `throttles`. Every process follows it: nothing frequent is
+        said.
+        """
         return f"agentfleet:{self.fleet.install}/{self.fleet.namespace}:changes"
 
     @property

@@ -100,6 +100,21 @@ async def test_who_comes_after_a_429_waits_with_it_and_has_not_failed(fleet: Fle
     assert await spent_and_held(fleet) == (0, 0)
 
 
+async def test_a_429_that_one_worker_met_holds_the_next_one_back(fleet: Fleet) -> None:
+    fleet.handler("ask", timeouts={"stepSeconds": 60, "llmCallSeconds": 30})
+    async with scripted_provider(lambda _: too_many_requests("120")) as provider:
+        fleet.provider_at(provider.url)
+        await fleet.publish()
+        async with fleet.worker("w1"):
+            await fleet.event(await fleet.submit("ask", question="1"), "parked")
+        async with fleet.worker("w2"):
+            later = await fleet.submit("ask", question="2")
+            await fleet.event(later, "parked")
+    record = await fleet.record(later)
+    assert record.reason.startswith("Throttled: the provider asked tier fast to wait for another 1")
+    assert (record.failures, len(provider.calls)) == (0, 1)
+
+
 async def test_a_short_wait_of_the_tier_is_waited_out_in_place(fleet: Fleet) -> None:
     """The neighbour's call leaves after the time that the refused one was told, in its first attempt."""
     fleet.handler("ask")
