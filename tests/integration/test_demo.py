@@ -74,13 +74,14 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(tmp_path: Path) -> None:
         seen = _read(terminal, until=b"tasks to end|requests are in")
         family = psutil.Process(process.pid).children(recursive=True)
         assert family
+        commands = {one: _command(one) for one in family}
         os.write(terminal, b"\x03")
         seen += _read(terminal, until=rb"code \d+")
         assert b"nothing is left running" in seen
         assert b"code 0" in seen
         assert process.wait(20) == 0
-        _, alive = psutil.wait_procs(family, timeout=20)
-        assert alive == []
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert [f"{one}: {commands[one]}" for one in alive] == []
         assert termios.tcgetattr(child_side) == before
         assert seen.rfind(b"\x1b[?25h") > seen.rfind(b"\x1b[?25l"), "the cursor is shown again"
     finally:
@@ -89,6 +90,13 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(tmp_path: Path) -> None:
             process.wait()
         os.close(terminal)
         os.close(child_side)
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return "gone already"
 
 
 def _own_terminal(fd: int) -> None:

@@ -5,16 +5,18 @@ order. Linux only, as the kernel's word on a parent's death is (other systems re
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agentfleet_core.errors import Unavailable
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 STOP_SECONDS = 10.0
 PROVIDER_PREFIX = "ANTHROPIC_"
 """Of variables that no child gets: workers find the provider's key where a cluster has it, in a file."""
@@ -24,6 +26,19 @@ def die_with_parent() -> None:
     """Runs in the child between fork and exec: SIGTERM when the parent has gone, even by kill -9."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def adopt_orphans() -> None:
+    """The children of a child that is killed become ours, for `reap`; else init's, if there is one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+async def reap(pids: Iterable[int]) -> None:
+    """Returns when these orphans, whom a signal has met, are gone."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):  # its own parent has waited for it, or init does
+            await asyncio.to_thread(os.waitpid, pid, 0)
 
 
 async def start(

@@ -24,11 +24,13 @@ class ForkServer:
         self._log = log
         self._listener = listener
         self._ready = asyncio.Event()
+        self._workers: dict[str, int] = {}
         self._reader = asyncio.create_task(self._read(), name="fork-server")
 
     @classmethod
     async def start(cls, environment: Mapping[str, str], log: Path, listener: Listener) -> "ForkServer":
         """Returns at once; `ready` waits until it has imported everything."""
+        children.adopt_orphans()
         command = [sys.executable, "-m", "agentfleet_worker.forkserver"]
         return cls(await children.start(command, environment, log, pipes=True), log, listener)
 
@@ -57,7 +59,9 @@ class ForkServer:
         return await self._process.wait()
 
     async def close(self) -> None:
-        """Its stdin ends, so it stops all workers and then itself."""
+        """Its stdin ends, so it stops all workers and then itself; while it still imports it has none."""
+        if not self._ready.is_set():
+            await children.stop(self._process)
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -65,8 +69,16 @@ class ForkServer:
                 await self._process.wait()
         except TimeoutError:
             await children.stop(self._process, seconds=2.0)
+            await children.reap(self._workers.values())  # they are killed with it
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
+
+    def _note(self, word: str, worker: str, event: Mapping[str, Any]) -> None:
+        if word == "started":
+            self._workers[worker] = int(event["pid"])
+        elif word == "exited":
+            del self._workers[worker]
+        self._listener(word, worker, event)
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         children.raise_ended("workers' fork server", self._process, self._log)
@@ -90,5 +102,5 @@ class ForkServer:
             if event.get("event") == "ready":
                 self._ready.set()
             elif "id" in event:
-                self._listener(str(event["event"]), str(event["id"]), event)
+                self._note(str(event["event"]), str(event["id"]), event)
         self._ready.set()
