@@ -10,6 +10,7 @@ from typing import Any
 import kopf
 
 from agentfleet_core.api.v1alpha1 import GROUP, VERSION
+from agentfleet_operator.login import log_in
 from agentfleet_operator.views import PLURALS, POOL_LABEL
 
 Sink = Callable[[str, Mapping[str, Any], bool, bool], None]
@@ -35,9 +36,8 @@ def _seen(sink: Sink) -> Callable[..., Any]:
     return seen
 
 
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The pod's service account where there is one, else KUBECONFIG."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _login(**_: Any) -> kopf.ConnectionInfo:
+    return log_in()
 
 
 class Forever:

@@ -1,11 +1,10 @@
-"""The API server, as the operator speaks to it: the official client's asyncio side, raw objects in and out.
+"""The API server, as the operator speaks to it: raw objects in and out.
 
-The client's own models are not used: decoding one Deployment into them costs more than the rest of a wake.
+No client library stands between: decoding one Deployment into a model costs more than the rest of a wake.
 Nothing here retries; whoever calls knows what another attempt is worth.
 """
 
 import asyncio
-import os
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-from kubernetes.aio import client as kubernetes
-from kubernetes.aio import config as kubernetes_config
-from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.config.config_exception import ConfigException
 
 from agentfleet_core.errors import (
     AgentfleetError,
@@ -26,6 +21,7 @@ from agentfleet_core.errors import (
     Unauthorized,
     Unavailable,
 )
+from agentfleet_operator.login import log_in
 
 Json = dict[str, Any]
 
@@ -43,49 +39,34 @@ times.
 KEEP_ALIVE_SECONDS = 600.0
 
 
-async def load_configuration() -> "kubernetes.Configuration":
-    """The pod's service account where there is one, else KUBECONFIG. Raises `InvalidInput` for no cluster."""
-    configuration = kubernetes.Configuration()
-    # The client's configuration module has no types.
-    config: Any = kubernetes_config
-    try:
-        if os.environ.get("KUBERNETES_SERVICE_HOST") and "KUBECONFIG" not in os.environ:
-            config.load_incluster_config(configuration)
-        else:
-            await config.load_kube_config(client_configuration=configuration)
-    except (ConfigException, OSError) as error:
-        raise InvalidInput(
-            f"there is no cluster to work with ({error}); set KUBECONFIG to a file with a current context,"
-            " or run `agentfleet dev` for a fleet without a cluster",
-            field="KUBECONFIG",
-        ) from error
-    return configuration
-
-
 class KubeApi:
-    """`async with KubeApi(configuration) as api`. Raises the house's errors, their cause chained."""
+    """`async with KubeApi() as api`. Raises the house's errors, their cause chained.
 
-    def __init__(self, configuration: "kubernetes.Configuration", *, timeout_seconds: float = 15.0) -> None:
-        self._configuration = configuration
+    Entering it raises `InvalidInput` for no cluster.
+    """
+
+    def __init__(self, *, timeout_seconds: float = 15.0) -> None:
         self._timeout_seconds = timeout_seconds
-        self._client: Any = None
+        self._login: Mapping[str, str] = {}
 
     async def __aenter__(self) -> "KubeApi":
-        self._configuration.connection_pool_maxsize = CONNECTIONS
-        self._client = kubernetes.ApiClient(self._configuration)
-        self._client.user_agent = FIELD_MANAGER
-        rest = self._client.rest_client
-        rest.pool_manager = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=CONNECTIONS, ssl=rest.ssl_context, keepalive_timeout=KEEP_ALIVE_SECONDS
-            ),
+        info = log_in()
+        self._login = info.as_http_headers()
+        self._server = info.server.rstrip("/")
+        connector = aiohttp.TCPConnector(
+            limit=CONNECTIONS, ssl=info.as_ssl_context(), keepalive_timeout=KEEP_ALIVE_SECONDS
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": FIELD_MANAGER},
+            proxy=info.proxy_url,
             trust_env=True,
             read_bufsize=2**21,
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         return await self._call("GET", path, query)
@@ -132,22 +113,34 @@ class KubeApi:
         accept: str = JSON_TYPE,
     ) -> Json:
         headers = {"Accept": accept, "Content-Type": content_type}
+        sent = None if body is None else orjson.dumps(body)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                prepared = await self._client.param_serialize(
-                    method, path, query_params=list((query or {}).items()), header_params=headers,
-                    auth_settings=["BearerToken"],
-                )  # fmt: skip
-                response = await self._client.call_api(prepared[0], prepared[1], prepared[2], body=body)
-                data: bytes = await response.read()
+                status, data = await self._send(method, path, query, sent, headers)
+                if status == 401:
+                    self._login = log_in().as_http_headers()
+                    status, data = await self._send(method, path, query, sent, headers)
         except TimeoutError as error:
             raise Unavailable(f"the API server did not answer {method} {path} in time") from error
-        except (aiohttp.ClientError, ssl.SSLError, OSError, ApiException) as error:
+        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise Unavailable(f"the API server is out of reach: {error}") from error
-        if response.status >= 400:
-            raise refusal(response.status, data, method, path)
+        if status >= 400:
+            raise refusal(status, data, method, path)
         answer: Json = orjson.loads(data)
         return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> tuple[int, bytes]:
+        async with self._session.request(
+            method, self._server + path, params=query, data=body, headers={**headers, **self._login}
+        ) as response:
+            return response.status, await response.read()
 
 
 def refusal(status: int, data: bytes, method: str, path: str) -> AgentfleetError:

@@ -31,7 +31,7 @@ from agentfleet_core.telemetry.server import ProbeServer
 from agentfleet_operator.apply import Writer
 from agentfleet_operator.definitions import PUBLISHED, problem_of
 from agentfleet_operator.fleet import Fleet
-from agentfleet_operator.kube import KubeApi, load_configuration
+from agentfleet_operator.kube import KubeApi
 from agentfleet_operator.leadership import Leadership
 from agentfleet_operator.lease import KubeLease
 from agentfleet_operator.resync import Resync
@@ -130,12 +130,11 @@ async def serve(settings: OperatorSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    configuration = await load_configuration()
     redis = connect(settings.common.redis_url, command_seconds=2.0, retries=1)
     deadline = settings.timings.renew_deadline_seconds
     async with (
-        KubeApi(configuration) as api,
-        KubeApi(await load_configuration(), timeout_seconds=deadline) as lease_api,
+        KubeApi() as api,
+        KubeApi(timeout_seconds=deadline) as lease_api,
     ):
         operator = Operator(settings, api, lease_api, redis)
         probes = ProbeServer(

@@ -13,7 +13,7 @@ from agentfleet_core.errors import AgentfleetError
 from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_operator import paths
 from agentfleet_operator.apply import Writer
-from agentfleet_operator.kube import KubeApi, load_configuration
+from agentfleet_operator.kube import KubeApi
 from agentfleet_operator.settings import read_operator_settings
 from agentfleet_operator.state import ClusterState
 from agentfleet_operator.views import DRAIN_FINALIZER, resource_view
@@ -36,7 +36,7 @@ async def lift_finalizers(api: KubeApi, namespaces: tuple[str, ...]) -> int:
 
 async def _run() -> int:
     settings = read_operator_settings()
-    async with KubeApi(await load_configuration()) as api:
+    async with KubeApi() as api:
         return await lift_finalizers(api, settings.namespaces)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.manifests.table import good
+from tests.servers.build import programs
 from tests.servers.kube import KubeApiserver
 from typer.testing import CliRunner, Result
 
@@ -13,6 +14,14 @@ from agentfleet_cli.main import app
 @pytest.fixture
 def pools(namespace: str) -> str:
     return f"/apis/agentfleet.dev/v1alpha1/namespaces/{namespace}/agentpools"
+
+
+@pytest.fixture(autouse=True)
+def kubectl_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "kubectl").symlink_to(programs("kubectl")["kubectl"])
+    monkeypatch.setenv("PATH", str(folder))
 
 
 def unpin(kube: KubeApiserver, *arguments: str) -> Result:
@@ -41,3 +50,10 @@ def test_without_a_cluster_it_says_what_to_do(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["unpin", "a"], env={"KUBECONFIG": str(tmp_path / "none")})
     assert result.exit_code == 5
     assert "remove spec.replicas from the file" in result.stderr
+
+
+def test_without_kubectl_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(app, ["unpin", "a"])
+    assert result.exit_code == 5
+    assert "unpin needs kubectl on PATH" in result.stderr
