@@ -26,17 +26,17 @@ from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.resilience.verdict import Fail, Retry, Verdict
 from agentfleet_core.settings import FleetId
 from agentfleet_core.testing.memory_ledger import MemoryLedger
-from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.background import Background
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.background import Background
 from agentfleet_worker.calls.call import CALL, PAYER, Call
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.holds import OpenHolds
 from agentfleet_worker.calls.loop import CallLoop
 from agentfleet_worker.calls.money import CallMoney
+from agentfleet_worker.calls.progress import Progress
 from agentfleet_worker.calls.routes import ProviderKeys, Routes
 from agentfleet_worker.calls.transport import MeteredTransport
 from agentfleet_worker.calls.tries import Tries
-from agentfleet_worker.events import Progress
 
 ENVELOPE = Envelope("p.01kavqz8s3h6x2m4n7p9q1r5t8", "acme", "greet", 50, "r1", "fast", "", b"{}")
 TYPE = TaskTypeSpec.model_validate(

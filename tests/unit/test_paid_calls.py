@@ -15,7 +15,7 @@ from tests.unit.call_rig import MICRO, Calls, Switchboard, Wire, said
 from agentfleet_core.queue.envelope import SettleKind
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind
-from agentfleet_worker.outcomes import AttemptStopped
+from agentfleet_worker.attempt.outcomes import AttemptStopped
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
 

@@ -4,7 +4,7 @@ import pytest
 
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.fleet.schemas import compiled_schema
-from agentfleet_worker.schemas import problems_of
+from agentfleet_worker.running.schemas import problems_of
 
 
 def test_a_schema_is_compiled_without_the_network() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentfleet_worker.deadlines import Deadlines, within
+from agentfleet_worker.attempt.deadlines import Deadlines, within
 
 
 @pytest.fixture

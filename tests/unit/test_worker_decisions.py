@@ -10,6 +10,8 @@ from agentfleet_core.providers.anthropic.api import without_thinking
 from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind, TaskState
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step, decode_steps, encode_json
+from agentfleet_worker.attempt.outcomes import of_exception, park, problem, settlement
+from agentfleet_worker.attempt.replay import partial
 from agentfleet_worker.calls.anthropic.turns import (
     Answered,
     GoesOn,
@@ -18,9 +20,7 @@ from agentfleet_worker.calls.anthropic.turns import (
     cache_until_here,
     read_turn,
 )
-from agentfleet_worker.outcomes import of_exception, park, problem, settlement
-from agentfleet_worker.replay import partial
-from agentfleet_worker.templates import fill
+from agentfleet_worker.running.templates import fill
 
 INPUT: Mapping[str, Any] = {
     "order": "A-1",

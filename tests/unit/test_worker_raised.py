@@ -7,8 +7,8 @@ import pytest
 from agentfleet_core.errors import HandlerFailed, InvalidInput
 from agentfleet_core.queue.envelope import Claim, Envelope, SettleKind
 from agentfleet_core.queue.reasons import AttemptReason
-from agentfleet_worker.guard import Guarded
-from agentfleet_worker.outcomes import (
+from agentfleet_worker.attempt.guard import Guarded
+from agentfleet_worker.attempt.outcomes import (
     AttemptLost,
     AttemptStopped,
     Ending,
@@ -18,8 +18,8 @@ from agentfleet_worker.outcomes import (
     retry,
     settlement,
 )
-from agentfleet_worker.raised import counting
-from agentfleet_worker.words import legible
+from agentfleet_worker.attempt.raised import counting
+from agentfleet_worker.attempt.words import legible
 
 PARKED = AttemptStopped(park(AttemptReason.PAUSED, "fleet is paused", not_before_ms=7))
 TIMED_OUT = AttemptStopped(retry(AttemptReason.STEP_TIMEOUT, "step slow did not end"))

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from agentfleet_worker.code import Code, CodeMissing
+from agentfleet_worker.running.code import Code, CodeMissing
 
 
 def missing(functions: list[str], tools: list[str]) -> list[str]:

@@ -12,10 +12,10 @@ from agentfleet_core.errors import Unavailable
 from agentfleet_core.ports import Queue
 from agentfleet_core.queue.envelope import Claim
 from agentfleet_core.queue.reasons import AttemptReason
-from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.outcomes import Ending, hand_back
-from agentfleet_worker.ports import Follower
-from agentfleet_worker.runner import Runner
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.outcomes import Ending, hand_back
+from agentfleet_worker.attempt.ports import Follower
+from agentfleet_worker.running.runner import Runner
 from agentfleet_worker.tally import Tally
 
 log = logging.getLogger(__name__)

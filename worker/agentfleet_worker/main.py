@@ -1,4 +1,4 @@
-"""Wires a worker from its environment, runs it, and ends it: the only place that knows every part."""
+"""Makes a worker from its environment, runs it, and ends it."""
 
 import asyncio
 import contextlib
@@ -9,47 +9,24 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 
 import httpx2
-from redis.asyncio import Redis
 
 from agentfleet_core.autoscaler.upkeep import sweep_ledgers
 from agentfleet_core.budget.ledger import RedisLedger
-from agentfleet_core.budget.room import Room
 from agentfleet_core.errors import AgentfleetError, InvalidInput
 from agentfleet_core.fleet.store import ConfigFollower
-from agentfleet_core.fleet.throttles import throttle
-from agentfleet_core.keyspace.connect import channels_of, connect
+from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
-from agentfleet_core.ports import Queue
 from agentfleet_core.queue.batching import GroupCommit
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import WorkerSettings, read_worker_settings
 from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_core.telemetry.server import ProbeServer
-from agentfleet_worker.background import Background
-from agentfleet_worker.calls.anthropic.sdk import Sdk
-from agentfleet_worker.calls.health import Health
-from agentfleet_worker.calls.holds import OpenHolds
-from agentfleet_worker.calls.loop import CallLoop
-from agentfleet_worker.calls.money import CallMoney
-from agentfleet_worker.calls.routes import ProviderKeys, Routes
-from agentfleet_worker.calls.transport import MeteredTransport
-from agentfleet_worker.calls.tries import Tries
-from agentfleet_worker.code import Code
-from agentfleet_worker.code_reports import CodeReports
-from agentfleet_worker.context import watch_tasks
-from agentfleet_worker.deadlines import Deadlines
-from agentfleet_worker.drain import drain
-from agentfleet_worker.events import Progress
-from agentfleet_worker.housekeeping import follow_config
-from agentfleet_worker.leases import LeaseKeeper
-from agentfleet_worker.loop import ClaimLoop
-from agentfleet_worker.runner import Runner
-from agentfleet_worker.services import Services
-from agentfleet_worker.tally import Tally
+from agentfleet_worker.process.drain import drain
+from agentfleet_worker.process.housekeeping import follow_config
+from agentfleet_worker.process.wiring import Parts, Wired, wired
+from agentfleet_worker.running.context import watch_tasks
 
 log = logging.getLogger(__name__)
 
@@ -111,23 +88,11 @@ def in_time(otherwise: str) -> Iterator[None]:
         log.warning("Redis does not answer to a worker that ends: %s", otherwise)
 
 
-@dataclass(slots=True)
-class Parts:
-    """Subclasses of a worker replace what they want to watch."""
-
-    redis: Redis
-    queue: PoolQueue
-    commit: GroupCommit
-    ledger: RedisLedger
-    follower: ConfigFollower
-
-
 class Worker:
     """One worker process. `run` until SIGTERM, then drained."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
-        self._lease_ms = int(settings.lease_seconds * 1000)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -181,107 +146,57 @@ class Worker:
 
     async def _work(self, parts: Parts) -> None:
         settings = self.settings
-        holds = OpenHolds()
-        tally = Tally(settings.pool)
-        claims = ClaimLoop(
-            parts.commit, parts.queue, parts.follower, tally, pool=settings.pool, worker=settings.worker_id,
-            revision=settings.revision, lease_ms=self._lease_ms,
-        )  # fmt: skip
-        services, transport = self._services(parts, holds)
-        runner = Runner(services, tally, claims.ended)
-        leases = LeaseKeeper(
-            settings.common.redis_url, parts.queue, parts.ledger, claims.held, holds,
-            worker=settings.worker_id, lease_ms=self._lease_ms, lost=lambda ids: _lose(claims, ids),
-        )  # fmt: skip
-        tally.slots(claims.slots)
-        leases.start()
-        chores = [
-            asyncio.create_task(follow_config(parts.follower, parts.queue), name="follow-config"),
-            asyncio.create_task(
-                sweep_ledgers(parts.redis, settings.common.fleet, parts.ledger, parts.follower),
-                name="sweep-ledgers",
-            ),
-        ]
+        worker = wired(settings, parts, self.wire())
+        worker.leases.start()
+        chores = _chores(settings, parts)
         probes = ProbeServer(settings.common.host, settings.common.metrics_port)
         try:
             async with probes:
                 log.info(
                     "ready", extra={"pool": settings.pool, "worker": settings.worker_id, "port": probes.port}
                 )
-                services.sdk.start()
-                await self._until_stopped(claims, runner, chores)
-                await drain(claims, settings.grace_seconds, self._hurry)
+                worker.sdk.start()
+                await self._until_stopped(worker, chores)
+                await drain(worker.claims, settings.grace_seconds, self._hurry)
         finally:
             for chore in chores:
                 chore.cancel()
             with in_time("what is held goes on elsewhere when its lease ends"):
                 async with asyncio.timeout(LEAVE_SECONDS):
-                    services.progress.flush()
-                    await services.background.finish(LEAVE_SECONDS)
-                    await parts.commit.close(LEAVE_SECONDS)
-                    await self._forget(parts.queue)
-                    await transport.aclose()
+                    await self._leave(worker, parts)
                     await asyncio.wait(chores)
-            leases.close()
+            worker.leases.close()
 
-    async def _until_stopped(
-        self, claims: ClaimLoop, runner: Runner, chores: "list[asyncio.Task[None]]"
-    ) -> None:
+    async def _until_stopped(self, worker: Wired, chores: "list[asyncio.Task[None]]") -> None:
         """Also ends, by raising, when a part that must not end has ended.
 
         A claim that is under way then is waited for, since what it brings must be handed back, but not for
         longer than a Redis that answers needs.
         """
-        claiming = asyncio.create_task(claims.run(runner), name="claim-loop")
+        claiming = asyncio.create_task(worker.claims.run(worker.runner), name="claim-loop")
         chores.append(claiming)
         stopped = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait((stopped, *chores), return_when=asyncio.FIRST_COMPLETED)
-        claims.stop()
+        worker.claims.stop()
         stopped.cancel()
         for task in done:
             if task is not stopped:
                 task.result()
         await asyncio.wait((claiming,), timeout=LAST_CLAIM_SECONDS)
 
-    def _services(self, parts: Parts, holds: OpenHolds) -> tuple[Services, MeteredTransport]:
-        settings = self.settings
-        background = Background()
-        health = Health(
-            parts.follower, partial(throttle, parts.redis, FleetKeys(settings.common.fleet)), background
-        )
-        progress = Progress(parts.commit.emit)
-        room = Room(parts.ledger, channels_of(parts.redis), settings.common.fleet)
-        money = CallMoney(
-            parts.ledger, room, parts.follower, holds, health, background,
-            pool=settings.pool, lease_ms=self._lease_ms,
-        )  # fmt: skip
-        routes = Routes(parts.follower, ProviderKeys(settings.secrets_dir))
-        wire = self.wire()
-        tries = Tries(wire, routes, money, parts.commit, progress, background)
-        transport = MeteredTransport(routes, CallLoop(routes, money, health, tries), wire)
-        services = Services(
-            settings=settings,
-            queue=parts.queue,
-            commit=parts.commit,
-            ledger=parts.ledger,
-            follower=parts.follower,
-            deadlines=Deadlines(asyncio.get_running_loop()),
-            code=Code(CodeReports(parts.queue, settings.revision, background).tell),
-            holds=holds,
-            background=background,
-            progress=progress,
-            routes=routes,
-            sdk=Sdk(transport),
-        )
-        return services, transport
-
-    async def _forget(self, queue: Queue) -> None:
+    async def _leave(self, worker: Wired, parts: Parts) -> None:
+        worker.progress.flush()
+        await worker.background.finish(LEAVE_SECONDS)
+        await parts.commit.close(LEAVE_SECONDS)
         with contextlib.suppress(AgentfleetError):
-            await queue.forget(self.settings.worker_id)
+            await parts.queue.forget(self.settings.worker_id)
+        await worker.transport.aclose()
 
 
-def _lose(claims: ClaimLoop, ids: Sequence[str]) -> None:
-    for task_id in ids:
-        attempt = claims.held.get(task_id)
-        if attempt is not None:
-            attempt.lose()
+def _chores(settings: WorkerSettings, parts: Parts) -> "list[asyncio.Task[None]]":
+    """What a worker does beside its tasks."""
+    sweep = sweep_ledgers(parts.redis, settings.common.fleet, parts.ledger, parts.follower)
+    return [
+        asyncio.create_task(follow_config(parts.follower, parts.queue), name="follow-config"),
+        asyncio.create_task(sweep, name="sweep-ledgers"),
+    ]

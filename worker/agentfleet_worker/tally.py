@@ -6,8 +6,8 @@ from typing import Any
 
 from agentfleet_core.queue.envelope import Claim, SettleKind, SettleOutcome
 from agentfleet_core.telemetry import metrics
-from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.outcomes import Ending
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.outcomes import Ending
 
 
 class Tally:

@@ -12,7 +12,7 @@ from agentfleet_cli.simulator.server import Simulator
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Settled
 from agentfleet_core.fleet.store import ConfigFollower
-from agentfleet_worker import attempt
+from agentfleet_worker.attempt import attempt
 from agentfleet_worker.main import Worker
 
 Provider = tuple[Simulator, str]

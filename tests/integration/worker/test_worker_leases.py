@@ -6,7 +6,7 @@ from tests.integration.worker.rig import Fleet
 
 from agentfleet_core.budget.limits import LimitWindow, Reserved
 from agentfleet_worker.calls.holds import OpenHolds
-from agentfleet_worker.leases import LeaseKeeper
+from agentfleet_worker.process.leases import LeaseKeeper
 
 LEASE_MS = 600
 

@@ -11,7 +11,7 @@ from tests.integration.worker.test_forkserver import Server, environment
 from agentfleet_cli.simulator.server import Simulator
 from agentfleet_core.fleet.store import set_pause
 from agentfleet_core.queue.envelope import TaskState
-from agentfleet_worker.leases import REPLACED_EXIT_CODE
+from agentfleet_worker.process.leases import REPLACED_EXIT_CODE
 
 Provider = tuple[Simulator, str]
 
@@ -184,7 +184,7 @@ async def test_a_task_type_that_is_gone_waits_for_its_return(fleet: Fleet) -> No
 async def test_a_handler_that_ignores_being_stopped_loses_its_slot(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentfleet_worker.runner.IGNORED_SECONDS", 0.2)
+    monkeypatch.setattr("agentfleet_worker.running.runner.IGNORED_SECONDS", 0.2)
     fleet.handler("ignore_the_stop", timeouts={"taskSeconds": 1})
     fleet.handler("greet")
     fleet.pool(concurrency=1)
@@ -199,7 +199,7 @@ async def test_a_handler_that_never_stops_loses_its_slot(
     fleet: Fleet, gate: asyncio.Event, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one above ends by itself a little later; this one only when the test lets it."""
-    monkeypatch.setattr("agentfleet_worker.runner.IGNORED_SECONDS", 0.2)
+    monkeypatch.setattr("agentfleet_worker.running.runner.IGNORED_SECONDS", 0.2)
     fleet.handler("ignore_every_stop", timeouts={"taskSeconds": 1})
     fleet.handler("greet")
     fleet.pool(concurrency=1)

@@ -13,7 +13,7 @@ from agentfleet_core.budget.prices import Rates
 from agentfleet_core.providers.port import Provider
 from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.routing.router import Route
-from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.attempt.attempt import Attempt
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from agentfleet_core.errors import Unavailable
-from agentfleet_worker.background import Background
-from agentfleet_worker.ports import Follower
+from agentfleet_worker.attempt.background import Background
+from agentfleet_worker.attempt.ports import Follower
 
 WORTH_TELLING_SECONDS = 0.5
 """A shorter wait is over before others have heard of it."""

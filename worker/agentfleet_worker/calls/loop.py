@@ -30,12 +30,12 @@ from agentfleet_core.routing.degrade import (
     degrade,
 )
 from agentfleet_core.routing.router import Route
+from agentfleet_worker.attempt.outcomes import AttemptStopped, Ending, fail, park
 from agentfleet_worker.calls.call import Bounded, Call, Headers, PaidCall, Payer, Target
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.money import CallMoney
 from agentfleet_worker.calls.routes import Routes
 from agentfleet_worker.calls.tries import Broken, HeldBack, MeteredTry, Tries
-from agentfleet_worker.outcomes import AttemptStopped, Ending, fail, park
 
 
 @dataclass(frozen=True, slots=True)

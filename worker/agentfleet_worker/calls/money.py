@@ -15,12 +15,12 @@ from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.ports import Ledger
 from agentfleet_core.routing.degrade import NoBudget, Obstacle, Paused, Throttled
-from agentfleet_worker.attempt import Attempt
-from agentfleet_worker.background import Background
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.background import Background
+from agentfleet_worker.attempt.ports import Follower
 from agentfleet_worker.calls.call import PaidCall
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.holds import OpenHolds
-from agentfleet_worker.ports import Follower
 
 PAUSE_CHECK_SECONDS = 0.1
 PAUSE_PATIENCE_SECONDS = 5.0

@@ -19,8 +19,8 @@ from agentfleet_core.providers.port import Provider
 from agentfleet_core.providers.registry import PROVIDERS
 from agentfleet_core.routing.reasons import RouteReason
 from agentfleet_core.routing.router import Route, allowed_tiers, route
+from agentfleet_worker.attempt.ports import Follower
 from agentfleet_worker.calls.call import Headers, Payer, Target
-from agentfleet_worker.ports import Follower
 
 KEY_CHECK_SECONDS = 1.0
 

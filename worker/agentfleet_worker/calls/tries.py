@@ -24,13 +24,13 @@ from agentfleet_core.queue.envelope import JournalEntry
 from agentfleet_core.queue.step import StepKind, StepRecord
 from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_core.telemetry import metrics
-from agentfleet_worker.background import Background
+from agentfleet_worker.attempt.background import Background
+from agentfleet_worker.attempt.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
+from agentfleet_worker.attempt.ports import Commit
 from agentfleet_worker.calls.call import PaidCall
 from agentfleet_worker.calls.money import CallMoney
+from agentfleet_worker.calls.progress import Progress
 from agentfleet_worker.calls.routes import Routes
-from agentfleet_worker.events import Progress
-from agentfleet_worker.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
-from agentfleet_worker.ports import Commit
 
 CONNECT_SECONDS = 10.0
 COUNT_SECONDS = 5.0

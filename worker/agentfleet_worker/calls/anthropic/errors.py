@@ -7,7 +7,7 @@ from agentfleet_core.providers.anthropic.errors import classify
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_core.resilience.verdict import Fail
-from agentfleet_worker.outcomes import Ending, fail, park, retry
+from agentfleet_worker.attempt.outcomes import Ending, fail, park, retry
 
 if TYPE_CHECKING:
     from anthropic import APIError

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from agentfleet_core.errors import HandlerFailed
-from agentfleet_worker.words import text_of
+from agentfleet_worker.attempt.words import text_of
 
 ENDS_PROCESS = (SystemExit, KeyboardInterrupt)
 

@@ -14,11 +14,11 @@ from agentfleet_core.queue.envelope import Claim
 from agentfleet_core.queue.limits import MAX_JOURNAL_BYTES, MAX_JOURNAL_ENTRIES
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.resilience.deadlines import life_seconds_left, task_seconds_left
-from agentfleet_worker.limits import sized
-from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, fail
+from agentfleet_worker.attempt.limits import sized
+from agentfleet_worker.attempt.outcomes import AttemptLost, AttemptStopped, Ending, fail
 
 if TYPE_CHECKING:
-    from agentfleet_worker.deadlines import Deadline
+    from agentfleet_worker.attempt.deadlines import Deadline
 
 
 class Attempt:

@@ -27,10 +27,10 @@ from agentfleet_core.keyspace.scripts import Call
 from agentfleet_core.queue.envelope import Settlement
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.streams import PoolQueue
-from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.outcomes import Ending, hand_back, retry, settlement
 from agentfleet_worker.calls.holds import OpenHolds
-from agentfleet_worker.context import payer_of
-from agentfleet_worker.outcomes import Ending, hand_back, retry, settlement
+from agentfleet_worker.running.context import payer_of
 
 log = logging.getLogger(__name__)
 

@@ -8,20 +8,30 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agentfleet_core.errors import Unavailable
+from agentfleet_core.ports import Queue
 from agentfleet_core.queue.envelope import Claim, SettleKind, TaskState
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import decode_steps
 from agentfleet_core.resilience.backoff import backoff_seconds
-from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.background import Background
+from agentfleet_worker.attempt.guard import made_harmless
+from agentfleet_worker.attempt.outcomes import (
+    AttemptLost,
+    AttemptStopped,
+    Ending,
+    of_exception,
+    park,
+    settlement,
+)
+from agentfleet_worker.attempt.ports import Follower
+from agentfleet_worker.attempt.raised import counting
+from agentfleet_worker.attempt.replay import partial
 from agentfleet_worker.calls.anthropic.errors import of_provider_error
 from agentfleet_worker.calls.call import PAYER
-from agentfleet_worker.context import WorkerContext
-from agentfleet_worker.execute import execute
-from agentfleet_worker.guard import made_harmless
-from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, Ending, of_exception, park, settlement
-from agentfleet_worker.raised import counting
-from agentfleet_worker.replay import partial
-from agentfleet_worker.services import Services
+from agentfleet_worker.running.context import WorkerContext
+from agentfleet_worker.running.execute import execute
+from agentfleet_worker.running.services import Services
 from agentfleet_worker.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -33,14 +43,20 @@ TIMED_OUT = Ending(SettleKind.END, AttemptReason.TASK_TIMEOUT)
 
 
 class Runner:
-    def __init__(self, services: Services, tally: Tally, ended: Callable[[Attempt], None]) -> None:
+    def __init__(
+        self, services: Services, tally: Tally, ended: Callable[[Attempt], None], *, queue: Queue,
+        follower: Follower, background: Background,
+    ) -> None:  # fmt: skip
         self._services = services
+        self._queue = queue
+        self._follower = follower
+        self._background = background
         self._tally = tally
         self._ended = ended
 
     def start(self, claim: Claim, claimed_at: float) -> Attempt | None:
         """None: the claim could not be run and is settled already."""
-        spec = self._services.follower.config.task_types.get(claim.envelope.type)
+        spec = self._follower.config.task_types.get(claim.envelope.type)
         if spec is None:
             self.refuse(claim, _type_unknown(claim))
             return None
@@ -79,7 +95,7 @@ class Runner:
             deadlines.remove(attempt.task_deadline)
         attempt.task_deadline = deadlines.add(
             deadlines.loop.time() + IGNORED_SECONDS,
-            lambda: self._services.background.start(self._abandon(attempt)),
+            lambda: self._background.start(self._abandon(attempt)),
         )
 
     async def _abandon(self, attempt: Attempt) -> None:
@@ -125,7 +141,7 @@ class Runner:
         if attempt.expires:
             limit = ("expiresAfterSeconds", attempt.claim.envelope.expires_after_seconds)
         try:
-            steps = await self._services.queue.steps(attempt.id)
+            steps = await self._queue.steps(attempt.id)
         except Unavailable:
             steps = {}
         return partial(decode_steps(steps), *limit)

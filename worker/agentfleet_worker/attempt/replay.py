@@ -8,7 +8,7 @@ from agentfleet_core.queue.envelope import SettleKind, TaskState
 from agentfleet_core.queue.limits import MAX_OUTPUT_BYTES
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, encode_json
-from agentfleet_worker.outcomes import Ending, fail
+from agentfleet_worker.attempt.outcomes import Ending, fail
 
 
 def partial(steps: Mapping[str, StepRecord], limit: str, seconds: int) -> Ending:

@@ -6,7 +6,7 @@ may reach the settlement, where it would cost the task its answer.
 
 from collections.abc import Iterator
 
-from agentfleet_worker.outcomes import AttemptLost, AttemptStopped
+from agentfleet_worker.attempt.outcomes import AttemptLost, AttemptStopped
 
 
 def counting(error: BaseException) -> BaseException:

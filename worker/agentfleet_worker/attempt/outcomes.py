@@ -11,7 +11,7 @@ from agentfleet_core.problems import BASE, problem_of
 from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import encode_json
-from agentfleet_worker.words import legible, text_of
+from agentfleet_worker.attempt.words import legible, text_of
 
 MAX_DETAIL = 2_000
 

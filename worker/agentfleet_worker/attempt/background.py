@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from agentfleet_worker.outcomes import AttemptLost
+from agentfleet_worker.attempt.outcomes import AttemptLost
 
 log = logging.getLogger(__name__)
 

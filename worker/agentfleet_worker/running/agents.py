@@ -20,6 +20,9 @@ from agentfleet_core.errors import InvalidInput
 from agentfleet_core.providers.anthropic.api import without_thinking
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, encode_json
+from agentfleet_worker.attempt.limits import MAX_TOOL_RESULT_BYTES, sized
+from agentfleet_worker.attempt.outcomes import AttemptStopped, fail
+from agentfleet_worker.attempt.words import text_of
 from agentfleet_worker.calls.anthropic.turns import (
     Answered,
     GoesOn,
@@ -29,13 +32,10 @@ from agentfleet_worker.calls.anthropic.turns import (
     read_turn,
 )
 from agentfleet_worker.calls.call import Call
-from agentfleet_worker.context import WorkerContext
-from agentfleet_worker.limits import MAX_TOOL_RESULT_BYTES, sized
-from agentfleet_worker.outcomes import AttemptStopped, fail
-from agentfleet_worker.schemas import problems_of
-from agentfleet_worker.services import Services
-from agentfleet_worker.templates import fill
-from agentfleet_worker.words import text_of
+from agentfleet_worker.running.context import WorkerContext
+from agentfleet_worker.running.schemas import problems_of
+from agentfleet_worker.running.services import Services
+from agentfleet_worker.running.templates import fill
 
 log = logging.getLogger(__name__)
 

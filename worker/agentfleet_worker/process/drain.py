@@ -9,8 +9,8 @@ import asyncio
 import logging
 
 from agentfleet_core.queue.reasons import AttemptReason
+from agentfleet_worker.attempt.outcomes import hand_back
 from agentfleet_worker.loop import ClaimLoop
-from agentfleet_worker.outcomes import hand_back
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from agentfleet_core.api.v1alpha1.task_type import Workflow, WorkflowStep
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind
-from agentfleet_worker.context import WorkerContext
-from agentfleet_worker.outcomes import AttemptStopped, fail
-from agentfleet_worker.services import Services
+from agentfleet_worker.attempt.outcomes import AttemptStopped, fail
+from agentfleet_worker.running.context import WorkerContext
+from agentfleet_worker.running.services import Services
 
 
 async def run_workflow(

@@ -23,13 +23,13 @@ from agentfleet_core.queue.envelope import Event, JournalEntry
 from agentfleet_core.queue.limits import MAX_STEP_BYTES
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind, StepRecord, decode_step
-from agentfleet_worker.attempt import Attempt
+from agentfleet_worker.attempt.attempt import Attempt
+from agentfleet_worker.attempt.deadlines import within
+from agentfleet_worker.attempt.guard import Guarded
+from agentfleet_worker.attempt.limits import sized
+from agentfleet_worker.attempt.outcomes import AttemptLost, AttemptStopped, fail, retry
 from agentfleet_worker.calls.call import CALL, PAYER, Call, Payer
-from agentfleet_worker.deadlines import within
-from agentfleet_worker.guard import Guarded
-from agentfleet_worker.limits import sized
-from agentfleet_worker.outcomes import AttemptLost, AttemptStopped, fail, retry
-from agentfleet_worker.services import Services
+from agentfleet_worker.running.services import Services
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agentfleet_core.errors import AgentfleetError
-from agentfleet_worker.background import Background
+from agentfleet_worker.attempt.background import Background
 
 log = logging.getLogger(__name__)
 
