@@ -204,8 +204,9 @@ class Calls:
         self, folder: Path, wire: Wire, follower: Switchboard, *, ledger: MemoryLedger | None = None,
         provider: Provider | None = None,
     ) -> None:  # fmt: skip
-        (folder / "provider").mkdir(parents=True)
-        (folder / "provider" / "api-key").write_text("secret")
+        self.key = folder / "provider" / "api-key"
+        self.key.parent.mkdir(parents=True)
+        self.key.write_text("secret")
         self.task, self.wire, self.journal, self.background = Task(), wire, Journal(), Background()
         self.told: list[tuple[str, str, float]] = []
         self.health = Health(follower, self._tell, self.background)
@@ -216,7 +217,7 @@ class Calls:
             self.ledger, room, follower, OpenHolds(), self.health, self.background, pool="p", lease_ms=3_000
         )
         routes = Routes(follower, ProviderKeys(folder), {"Anthropic": provider or Echo()})
-        tries = Tries(wire, routes, money, self.journal, Progress(self.journal.emit), self.background)
+        tries = Tries(wire, money, self.journal, Progress(self.journal.emit), self.background)
         self.transport = MeteredTransport(routes, CallLoop(routes, money, self.health, tries), wire)
 
     async def _tell(self, tier: str, model: str, seconds: float) -> None:

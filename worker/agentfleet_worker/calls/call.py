@@ -3,10 +3,11 @@
 They know the task that pays only as a `Payer`, so they need nothing of how code runs.
 """
 
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import orjson
 
 from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates
@@ -76,11 +77,16 @@ class Bounded:
     """A request as it is sent to one model, and the most that this can cost."""
 
     target: Target
-    request: Mapping[str, Any]
     payload: bytes
     rates: Rates
     amount: int
     """Nano-USD, of one try."""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """Read again where another way is sought: kept, it would be most of a call's memory."""
+        request: dict[str, Any] = orjson.loads(self.payload)
+        return request
 
 
 @dataclass(slots=True)

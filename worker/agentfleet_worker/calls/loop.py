@@ -72,16 +72,19 @@ class CallLoop:
         """A try whose answer has begun, or the provider's refusal.
 
         Raises `AttemptStopped` where the task must wait, `TransportError` for what the SDK takes for a lost
-        call, `Unavailable` without Redis.
+        call, `Unavailable` without Redis or the provider's key.
         """
         while True:
             paid.tries += 1
+            headers = self._routes.headers(
+                paid.target, paid.headers
+            )  # before the hold: the key may be missing
             held = await self._money.hold(paid)
             if not isinstance(held, Hold):
                 await self._around(paid, held)
                 continue
             try:
-                answer = await self._tries.send(paid, held)
+                answer = await self._tries.send(paid, headers, held)
             except HeldBack:
                 continue  # a hold of its own, which waits for the pause's end or parks the task
             if isinstance(answer, MeteredTry):
@@ -126,7 +129,7 @@ class CallLoop:
         addressed = target.provider.addressed(request, target.route.model, another=another)
         payload = orjson.dumps(addressed)
         amount = target.provider.worst_cost(addressed, payload, rates, counted)
-        return Bounded(target, addressed, payload, rates, amount)
+        return Bounded(target, payload, rates, amount)
 
     def _failed(self, paid: PaidCall, broken: Broken, verdict: Retry) -> Unhealthy:
         paid.failures += 1
@@ -190,7 +193,7 @@ class CallLoop:
     async def _count(self, paid: PaidCall) -> None:
         """A count that cannot be had changes nothing: the local bound stands."""
         paid.was_counted = True
-        counted = await self._tries.count(paid)
+        counted = await self._tries.count(paid, self._routes.headers(paid.target, paid.headers))
         if counted is not None:
             paid.bounded = self._bounded(
                 paid.bounded.request, paid.target, paid.payer.running.now_ms(), counted=counted

@@ -48,6 +48,23 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
         await self._wire.aclose()
 
     async def _paid(self, payer: Payer, provider: Provider, request: httpx2.Request) -> httpx2.Response:
+        begun = await self._begun(payer, provider, request)
+        if isinstance(begun, httpx2.Response):
+            return begun
+        paid, streams = begun
+        if not streams:
+            return await self._whole(paid)
+        opened = await self._calls.open(paid)
+        if isinstance(opened, httpx2.Response):
+            return opened
+        return httpx2.Response(200, headers=opened.headers, stream=_Passed(opened))
+
+    async def _begun(
+        self, payer: Payer, provider: Provider, request: httpx2.Request
+    ) -> tuple[PaidCall, bool] | httpx2.Response:
+        """The call, and whether its caller streams; or what was journaled of it. Apart from `_paid`, so that
+        the parsed body is not kept for as long as the call lasts.
+        """
         body = orjson.loads(await request.aread())
         streams = body.get("stream") is True
         own = CALL.get()
@@ -62,12 +79,7 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
             raise InvalidInput(
                 f"tier {paid.tier} does not speak the API of {request.url.path}", field="model"
             )
-        if not streams:
-            return await self._whole(paid)
-        opened = await self._calls.open(paid)
-        if isinstance(opened, httpx2.Response):
-            return opened
-        return httpx2.Response(200, headers=opened.headers, stream=_Passed(opened))
+        return paid, streams
 
     async def _whole(self, paid: PaidCall) -> httpx2.Response:
         """The answer as one JSON message, read from the stream."""

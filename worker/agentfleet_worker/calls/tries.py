@@ -27,10 +27,9 @@ from agentfleet_core.telemetry import metrics
 from agentfleet_worker.attempt.background import Background
 from agentfleet_worker.attempt.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
 from agentfleet_worker.attempt.ports import Commit
-from agentfleet_worker.calls.call import PaidCall
+from agentfleet_worker.calls.call import Headers, PaidCall
 from agentfleet_worker.calls.money import CallMoney
 from agentfleet_worker.calls.progress import Progress
-from agentfleet_worker.calls.routes import Routes
 
 CONNECT_SECONDS = 10.0
 COUNT_SECONDS = 5.0
@@ -61,27 +60,25 @@ class Tries:
     def __init__(
         self,
         wire: httpx2.AsyncBaseTransport,
-        routes: Routes,
         money: CallMoney,
         commit: Commit,
         progress: Progress,
         background: Background,
     ) -> None:
         self.wire = wire
-        self.routes = routes
         self.money = money
         self.commit = commit
         self.progress = progress
         self.background = background
 
-    async def send(self, paid: PaidCall, hold: Hold) -> "MeteredTry | Broken":
+    async def send(self, paid: PaidCall, headers: Headers, hold: Hold) -> "MeteredTry | Broken":
         """A try whose answer has begun, or how it broke. Raises `HeldBack`."""
-        answer = await MeteredTry(self, paid, hold).send()
+        answer = await MeteredTry(self, paid, headers, hold).send()
         if isinstance(answer, Broken):
             metrics.LLM_CALLS.labels(paid.tier, paid.model, answer.kind).inc()
         return answer
 
-    async def count(self, paid: PaidCall) -> int | None:
+    async def count(self, paid: PaidCall, headers: Headers) -> int | None:
         """The prompt's tokens by the provider's own count, which is free; None when it cannot be had soon."""
         target = paid.target
         count = target.provider.count(paid.bounded.request)
@@ -89,8 +86,8 @@ class Tries:
         if count is None or seconds <= 0:
             return None
         request = httpx2.Request(
-            "POST", target.base_url + count.path, headers=self.routes.headers(target, paid.headers),
-            content=count.body, extensions={"timeout": dict.fromkeys(_PHASES, seconds)},
+            "POST", target.base_url + count.path, headers=headers, content=count.body,
+            extensions={"timeout": dict.fromkeys(_PHASES, seconds)},
         )  # fmt: skip
         try:
             async with asyncio.timeout(seconds):
@@ -104,9 +101,10 @@ class Tries:
 class MeteredTry:
     """Iterate it for the provider's bytes; when they end, the call is settled and journaled."""
 
-    def __init__(self, services: Tries, paid: PaidCall, hold: Hold) -> None:
+    def __init__(self, services: Tries, paid: PaidCall, headers: Headers, hold: Hold) -> None:
         self._services = services
         self._paid = paid
+        self._headers = headers
         self._hold = hold
         self._reader = paid.target.provider.reader()
         self._response: httpx2.Response | None = None
@@ -186,12 +184,9 @@ class MeteredTry:
         paid = self._paid
         seconds = max(0.001, self._until - time.monotonic())
         limits = {**dict.fromkeys(_PHASES, seconds), "connect": min(CONNECT_SECONDS, seconds)}
-        headers = [
-            *self._services.routes.headers(paid.target, paid.headers),
-            (b"accept", b"text/event-stream"),
-        ]
         return httpx2.Request(
-            "POST", paid.target.base_url + paid.target.provider.paid_path, headers=headers,
+            "POST", paid.target.base_url + paid.target.provider.paid_path,
+            headers=[*self._headers, (b"accept", b"text/event-stream")],
             content=paid.bounded.payload, extensions={"timeout": limits, "trace": self._before_it_leaves},
         )  # fmt: skip
 

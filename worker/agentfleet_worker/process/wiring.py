@@ -82,7 +82,7 @@ def wired(settings: WorkerSettings, parts: Parts, wire: httpx2.AsyncBaseTranspor
         parts.ledger, room, parts.follower, holds, health, background, pool=settings.pool, lease_ms=lease_ms
     )
     routes = Routes(parts.follower, ProviderKeys(settings.secrets_dir))
-    tries = Tries(wire, routes, money, parts.commit, progress, background)
+    tries = Tries(wire, money, parts.commit, progress, background)
     transport = MeteredTransport(routes, CallLoop(routes, money, health, tries), wire)
     sdk = Sdk(transport)
     code = Code(CodeReports(parts.queue, settings.revision, background).tell)
