@@ -172,11 +172,18 @@ def parse_key(key: Any) -> str | None:
     return key
 
 
-def parse_target(payload: Any) -> str:
+def parse_target(payload: Any) -> tuple[str, bool]:
+    """What to pause, and whether it need not exist."""
     target = payload.get("target") if type(payload) is dict else None
     if type(target) is not str or not 1 <= len(target) <= MAX_KEY_CHARS or not target.isprintable():
-        raise InvalidRequest('send {"target": "fleet" | "pool/NAME" | "tenant/NAME"}', field="target")
-    return target
+        raise InvalidRequest(
+            'send {"target": "fleet" | "pool/NAME" | "tenant/NAME" | "task-type/NAME"}', field="target"
+        )
+    allow_missing = payload.get("allow_missing", False)
+    if type(allow_missing) is not bool:
+        message = f"allow_missing is {shown(allow_missing)}; it must be true or false"
+        raise InvalidRequest(message, field="allow_missing")
+    return target, allow_missing
 
 
 def shown(value: Any) -> str:

@@ -215,13 +215,18 @@ class Target(Shape):
 
     target: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
     """`fleet`, `pool/NAME`, `tenant/NAME` or `task-type/NAME`."""
+    allow_missing: bool = False
+    """Also what does not exist yet."""
 
 
 class Switched(Shape):
     target: str
     paused: bool
+    """Whether it is paused now, for whatever reason."""
     changed: bool
     """False: it was so already."""
+    also_paused: str | None
+    """What else pauses it, in words: the whole fleet, or its manifest."""
 
 
 class Fleet(Shape):

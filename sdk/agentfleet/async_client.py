@@ -174,9 +174,11 @@ class AsyncClient:
         pools: Views = (await self.fleet())["pools"]
         return pools
 
-    async def pause(self, target: str) -> dict[str, Any]:
-        """No new paid call of `fleet`, `pool/NAME` or `tenant/NAME` within a second; needs an admin key."""
-        return await self._ask(wire.switch(target, on=True))
+    async def pause(self, target: str, *, allow_missing: bool = False) -> dict[str, Any]:
+        """No new paid call of `fleet`, `pool/NAME`, `tenant/NAME` or `task-type/NAME` within a second; needs
+        an admin key. Raises `NotFound` for what does not exist, unless `allow_missing`.
+        """
+        return await self._ask(wire.switch(target, on=True, allow_missing=allow_missing))
 
     async def resume(self, target: str) -> dict[str, Any]:
         return await self._ask(wire.switch(target, on=False))

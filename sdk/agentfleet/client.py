@@ -220,9 +220,11 @@ class Client:
         pools: Views = self.fleet()["pools"]
         return pools
 
-    def pause(self, target: str) -> dict[str, Any]:
-        """No new paid call of `fleet`, `pool/NAME` or `tenant/NAME` within a second; needs an admin key."""
-        return self._ask(wire.switch(target, on=True))
+    def pause(self, target: str, *, allow_missing: bool = False) -> dict[str, Any]:
+        """No new paid call of `fleet`, `pool/NAME`, `tenant/NAME` or `task-type/NAME` within a second; needs
+        an admin key. Raises `NotFound` for what does not exist, unless `allow_missing`.
+        """
+        return self._ask(wire.switch(target, on=True, allow_missing=allow_missing))
 
     def resume(self, target: str) -> dict[str, Any]:
         return self._ask(wire.switch(target, on=False))

@@ -78,8 +78,9 @@ def why(target: str) -> Call:
     return Call("GET", f"/v1/{kind}s/{quote(name, safe='')}/why")
 
 
-def switch(target: str, *, on: bool) -> Call:
-    return Call("POST", "/v1/pause" if on else "/v1/resume", body={"target": target})
+def switch(target: str, *, on: bool, allow_missing: bool = False) -> Call:
+    body = {"target": target} | ({"allow_missing": True} if allow_missing else {})
+    return Call("POST", "/v1/pause" if on else "/v1/resume", body=body)
 
 
 def new_key() -> str:

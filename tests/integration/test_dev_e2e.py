@@ -154,12 +154,15 @@ def test_a_tenant_sees_its_own_tasks_alone(dev: Dev) -> None:
 
 
 def test_a_pause_holds_tasks_and_resume_lets_them_go(dev: Dev) -> None:
-    dev.run("pause", "tenant/acme")
+    assert "did you mean acme?" in dev.run("pause", "tenant/acmee", code=3)
+    assert dev.run("resume", "tenant/acme") == "tenant/acme was not paused by hand\n"
+    assert dev.run("pause", "tenant/acme").startswith("tenant/acme is paused: no new paid call starts")
+    assert dev.json("pause", "tenant/acme")["changed"] is False
     task = dev.json("submit", "product-question", "question=Paused?")
     assert "PAUSED by hand: tenant/acme" in dev.run("watch", "--once")
     assert dev.json("get", f"task/{task['id']}")["state"] == "queued"
     assert dev.run("cancel", task["id"]) == f"task/{task['id']} is cancelled\n"
-    dev.run("resume", "tenant/acme")
+    assert dev.run("resume", "tenant/acme") == "tenant/acme is resumed\n"
     assert dev.json("submit", "product-question", "question=On?", "--wait")["state"] == "succeeded"
 
 

@@ -12,15 +12,19 @@ Target = Annotated[
 ]
 
 
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="also what does not exist yet")]
+
+
 @verb
-def pause(target: Target, output: OutputOption = Format.TEXT) -> None:
+def pause(target: Target, allow_missing: AllowMissing = False, output: OutputOption = Format.TEXT) -> None:
     """Stop new paid calls of the fleet, a pool, a tenant or a task type, within a second."""
     with admin_client() as client:
-        answer = client.pause(target)
+        answer = client.pause(target, allow_missing=allow_missing)
     if output is Format.JSON:
         say_json(answer)
     else:
-        print(f"{target} is paused: no new paid call starts; `agentfleet resume {target}` undoes it")
+        already = "" if answer["changed"] else " already"
+        print(f"{target} is paused{already}: no new paid call starts; `agentfleet resume {target}` undoes it")
 
 
 @verb
@@ -31,4 +35,5 @@ def resume(target: Target, output: OutputOption = Format.TEXT) -> None:
     if output is Format.JSON:
         say_json(answer)
     else:
-        print(f"{target} is resumed")
+        did = f"{target} is resumed" if answer["changed"] else f"{target} was not paused by hand"
+        print(f"{did}, but stays paused: {answer['also_paused']}" if answer["also_paused"] else did)

@@ -12,7 +12,7 @@ from agentfleet_core.fleet.pauses import Target
 from agentfleet_core.fleet.store import set_pause
 
 router = direct_router("fleet")
-PROBLEMS = (400, 403, 413, 422)
+PROBLEMS = (400, 403, 404, 413, 422)
 
 
 @direct(
@@ -26,7 +26,8 @@ PROBLEMS = (400, 403, 413, 422)
 async def pause(request: Request) -> Response:
     """Pause the fleet, a pool, a tenant or a task type.
 
-    No new paid call is made within a second. Tasks are still accepted; they wait.
+    No new paid call is made within a second. Tasks are still accepted; they wait. What does not exist is a
+    404, so that a slip of the pen never looks like a pause; `allow_missing` pauses what is yet to come.
     """
     return await _switch(request, on=True)
 
@@ -49,10 +50,21 @@ async def resume(request: Request) -> Response:
 
 async def _switch(request: Request, *, on: bool) -> Response:
     services, _ = admin_caller(request)
-    target = parse_target(parse_json(await read_body(request, MAX_BODY_BYTES)))
+    text, allow_missing = parse_target(parse_json(await read_body(request, MAX_BODY_BYTES)))
     try:
-        Target.parse(target)
+        target = Target.parse(text)
     except InvalidInput as error:
         raise InvalidRequest(str(error), field="target") from error
-    changed = await set_pause(services.redis, services.keys, target, on, "api")
-    return reply({"target": target, "paused": on, "changed": changed})
+    pauses = services.follower.pauses
+    if not allow_missing and text not in pauses.switches:
+        target.require_in(pauses.config)
+    changed = await set_pause(services.redis, services.keys, text, on, "api")
+    other = pauses.without(target)
+    return reply(
+        {
+            "target": text,
+            "paused": on or other is not None,
+            "changed": changed,
+            "also_paused": None if other is None else other.sentence,
+        }
+    )

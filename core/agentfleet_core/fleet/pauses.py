@@ -4,15 +4,16 @@ planner, kubectl and the API.
 A task type has no `spec.paused`; it is paused by hand alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Self
 
 from agentfleet_core.api.conditions import Reason
-from agentfleet_core.errors import InvalidInput
+from agentfleet_core.errors import InvalidInput, NotFound
 from agentfleet_core.fleet.config import FleetConfig
+from agentfleet_core.suggest import choices
 
 UNKNOWN = "fleet (Redis is silent, so nobody knows what is paused)"
 """What `of` names while Redis is out of reach."""
@@ -44,6 +45,17 @@ class Target:
                 field="target",
             )
         return cls(kind, name)
+
+    def require_in(self, config: FleetConfig) -> None:
+        """Raises `NotFound`, with what was meant, for a name that the fleet does not have."""
+        known: Mapping[TargetKind, Iterable[str]] = {
+            TargetKind.POOL: config.pools,
+            TargetKind.TENANT: config.tenants,
+            TargetKind.TASK_TYPE: config.task_types,
+        }
+        names = sorted(known.get(self.kind, ()))
+        if self.kind is not TargetKind.FLEET and self.name not in names:
+            raise NotFound(self.kind.replace("-", " "), self.name, choices(self.name, names))
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}" if self.name else self.kind.value
@@ -106,6 +118,12 @@ class Pauses:
         """`find`, as the target's words."""
         found = self.find(pool=pool, tenant=tenant, task_type=task_type)
         return None if found is None else str(found.target)
+
+    def without(self, target: Target) -> Pause | None:
+        """What pauses the target itself, its own pause by hand left out."""
+        others = {text: switch for text, switch in self.switches.items() if text != str(target)}
+        names = {target.kind.replace("-", "_"): target.name} if target.name else {}
+        return Pauses(self.config, others).find(**names)
 
     @cached_property
     def tenants(self) -> tuple[str, ...]:

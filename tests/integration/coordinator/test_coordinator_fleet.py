@@ -3,12 +3,13 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
 from tests.servers.coordinator import Coordinator, fleet_config, refund, until
 
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Reserved
 from agentfleet_core.budget.windows import all_windows
-from agentfleet_core.fleet.store import publish
+from agentfleet_core.fleet.store import publish, switches
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.queue.envelope import SettleKind
 
@@ -91,7 +92,9 @@ async def test_a_pause_shows_everywhere_and_resume_undoes_it(coordinator: Coordi
     task = await coordinator.submitted()
     paused = await coordinator.admin.post("/v1/pause", json={"target": "pool/interactive"})
     again = await coordinator.admin.post("/v1/pause", json={"target": "pool/interactive"})
-    assert paused.json() == {"target": "pool/interactive", "paused": True, "changed": True}
+    assert paused.json() == {
+        "target": "pool/interactive", "paused": True, "changed": True, "also_paused": None,
+    }  # fmt: skip
     assert again.json()["changed"] is False
 
     async def seen() -> bool:
@@ -107,7 +110,68 @@ async def test_a_pause_shows_everywhere_and_resume_undoes_it(coordinator: Coordi
     assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
 
     resumed = await coordinator.admin.post("/v1/resume", json={"target": "pool/interactive"})
-    assert resumed.json() == {"target": "pool/interactive", "paused": False, "changed": True}
+    assert resumed.json() == {
+        "target": "pool/interactive", "paused": False, "changed": True, "also_paused": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("pool/interactve", "pool interactve does not exist; did you mean interactive?"),
+        ("tenant/nobody", "tenant nobody does not exist; there are acme, globex"),
+        (
+            "task-type/refund-requests",
+            "task type refund-requests does not exist; did you mean refund-request?",
+        ),
+    ],
+)
+async def test_a_slip_of_the_pen_is_no_pause(
+    coordinator: Coordinator, verb: str, target: str, sentence: str
+) -> None:
+    answer = await coordinator.admin.post(f"/v1/{verb}", json={"target": target})
+    assert (answer.status_code, answer.json()["detail"]) == (404, sentence)
+    assert await switches(coordinator.redis, FleetKeys(coordinator.fleet)) == {}
+
+
+async def test_what_is_yet_to_come_can_be_paused_and_resumed(coordinator: Coordinator) -> None:
+    later = {"target": "task-type/later"}
+    paused = await coordinator.admin.post("/v1/pause", json=later | {"allow_missing": True})
+    assert (paused.status_code, paused.json()["changed"]) == (200, True)
+
+    async def resumed() -> bool:
+        return (await coordinator.admin.post("/v1/resume", json=later)).status_code == 200
+
+    await until(resumed)
+    assert await switches(coordinator.redis, FleetKeys(coordinator.fleet)) == {}
+    odd = await coordinator.admin.post("/v1/pause", json=later | {"allow_missing": "yes"})
+    assert (odd.status_code, odd.json()["field"]) == (422, "allow_missing")
+
+
+async def test_resume_says_what_still_pauses(coordinator: Coordinator) -> None:
+    config = fleet_config(coordinator.fleet)
+    spec = config.tenants["acme"].spec.model_copy(update={"paused": True})
+    tenants = dict(config.tenants) | {"acme": config.tenants["acme"].model_copy(update={"spec": spec})}
+    changed = config.model_copy(update={"tenants": tenants})
+    await publish(coordinator.redis, FleetKeys(coordinator.fleet), changed, term=1)
+
+    async def seen() -> bool:
+        return coordinator.services.follower.paused(tenant="acme") is not None
+
+    await until(seen)
+    acme = (await coordinator.admin.post("/v1/resume", json={"target": "tenant/acme"})).json()
+    assert acme == {
+        "target": "tenant/acme", "paused": True, "changed": False, "also_paused": "spec.paused is true",
+    }  # fmt: skip
+    await coordinator.admin.post("/v1/pause", json={"target": "fleet"})
+
+    async def all_paused() -> bool:
+        return coordinator.services.follower.paused(tenant="globex") == "fleet"
+
+    await until(all_paused)
+    globex = (await coordinator.admin.post("/v1/resume", json={"target": "tenant/globex"})).json()
+    assert (globex["paused"], globex["also_paused"]) == (True, "fleet is paused by hand")
 
 
 async def test_only_an_admin_may_pause_and_only_what_exists_as_a_word(coordinator: Coordinator) -> None:

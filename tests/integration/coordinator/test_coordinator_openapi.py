@@ -63,8 +63,8 @@ def test_every_operation_reaches_a_success(running: CoordinatorThread, schema: A
         body = {
             "/v1/tasks": refund(),
             "/v1/tasks/batch": {"tasks": [refund()]},
-            "/v1/pause": {"target": "task-type/nothing"},
-            "/v1/resume": {"target": "task-type/nothing"},
+            "/v1/pause": {"target": "task-type/anything"},
+            "/v1/resume": {"target": "task-type/anything"},
         }.get(operation.path)
         case = operation.Case(
             path_parameters=path, **({"body": body} if operation.method.upper() == "POST" and body else {})
