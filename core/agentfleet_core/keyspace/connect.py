@@ -5,6 +5,7 @@ tried again. Never `decode_responses`: payloads are bytes.
 """
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,18 +43,12 @@ _OUT_OF_REACH = (
     OSError,
     TimeoutError,
 )
-_OUT_OF_REACH_CODES = (
-    "LOADING",
-    "MISCONF",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "BUSY ",
-    "OOM ",
-    "READONLY",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
+_REFUSED_FOR_NOW = re.compile(
+    r"(?:(?:ERR )?Error running script .*?: -)?"  # Redis 6 puts around it what Redis 7 leaves away
+    r"((?:LOADING|MISCONF|MASTERDOWN|NOREPLICAS|BUSY|OOM|READONLY|CLUSTERDOWN|TRYAGAIN) .*)",
+    re.DOTALL,
 )
-"""How an answer begins that the same command may not get in a moment."""
+"""An answer that the same command may not get in a moment: its code and Redis's own words."""
 
 
 class FleetRedis(Redis):
@@ -152,6 +147,9 @@ def reaching_redis() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
+        refused = _REFUSED_FOR_NOW.match(str(error))
+        if refused:
+            raise Unavailable(f"Redis cannot serve this now: {refused[1]}") from error
         if is_out_of_reach(error):
             raise Unavailable(f"Redis cannot be reached: {error}") from error
         raise
@@ -159,4 +157,4 @@ def reaching_redis() -> Iterator[None]:
 
 def is_out_of_reach(error: Exception) -> bool:
     """Whether the same command may succeed in a moment, unchanged."""
-    return isinstance(error, _OUT_OF_REACH) or str(error).startswith(_OUT_OF_REACH_CODES)
+    return isinstance(error, _OUT_OF_REACH) or _REFUSED_FOR_NOW.match(str(error)) is not None
