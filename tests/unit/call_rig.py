@@ -44,6 +44,7 @@ TYPE = TaskTypeSpec.model_validate(
      "timeouts": {"stepSeconds": 60, "llmCallSeconds": 30}}
 )  # fmt: skip
 BAND = {"input": "1", "output": "1", "cacheRead": "1", "cacheWrite5m": "1", "cacheWrite1h": "1"}
+EVER, NEVER = "1970-01-01", "2999-01-01"
 MICRO = 1_000
 """Nano-USD for a token, in or out, at these prices."""
 
@@ -136,12 +137,17 @@ class Wire(httpx2.AsyncBaseTransport):
 class Switchboard:
     """A follower whose pause a test flips."""
 
-    def __init__(self, *models: str, amount: str = "1.00") -> None:
+    def __init__(self, *models: str, amount: str = "1.00", unpriced: str = "") -> None:
         self.on: str | None = None
         self.throttles: Throttles = {}
         budget = {"tenant": "acme", "limits": [{"name": "total", "period": "Total", "amount": amount}]}
-        prices = [{"effectiveFrom": "1970-01-01", "bands": [BAND]}]
-        listed = [{"name": name, "prices": prices} for name in models or ("small",)]
+        listed = [
+            {
+                "name": name,
+                "prices": [{"effectiveFrom": NEVER if name == unpriced else EVER, "bands": [BAND]}],
+            }
+            for name in models or ("small",)
+        ]
         key = {"name": "provider", "key": "api-key"}
         tier = {"rank": 1, "models": listed, "provider": {"apiKeySecretRef": key}}
         self.config = FleetConfig(
@@ -223,10 +229,12 @@ class Calls:
     async def _tell(self, tier: str, model: str, seconds: float) -> None:
         self.told.append((tier, model, seconds))
 
-    async def ask(self, path: str = "/say", *, name: str = "answer", **body: Any) -> httpx2.Response:
+    async def ask(
+        self, path: str = "/say", *, name: str = "answer", tier: str | None = None, **body: Any
+    ) -> httpx2.Response:
         """As a step of the task's own code does it."""
         request = httpx2.Request("POST", f"https://anywhere{path}", content=orjson.dumps(body))
-        payer, call = PAYER.set(self.task), CALL.set(Call(name, name, None))
+        payer, call = PAYER.set(self.task), CALL.set(Call(name, name, tier))
         try:
             answer = await self.transport.handle_async_request(request)
             await answer.aread()

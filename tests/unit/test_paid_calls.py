@@ -120,6 +120,20 @@ async def test_a_model_that_asks_to_wait_too_long_is_left_at_once_and_by_whoever
     assert of(calls) == [("/say", "small"), ("/say", "spare"), ("/say", "spare")]
 
 
+async def test_who_names_a_model_gets_it_or_none(tmp_path: Path) -> None:
+    answer = httpx2.Response(429, headers={"retry-after": "120"}, content=b"later")
+    calls = Calls(tmp_path, Wire(lambda _: answer), Switchboard("small", "spare"))
+    assert (await calls.ask(say="hello", most=100, tier="small")).status_code == 429
+    assert of(calls) == [("/say", "small")]
+
+
+async def test_a_fallback_without_a_price_is_none(tmp_path: Path) -> None:
+    answer = httpx2.Response(429, headers={"retry-after": "120"}, content=b"later")
+    calls = Calls(tmp_path, Wire(lambda _: answer), Switchboard("small", "spare", unpriced="spare"))
+    assert (await calls.ask(say="hello", most=100)).status_code == 429
+    assert of(calls) == [("/say", "small")]
+
+
 async def test_a_model_that_is_free_only_after_the_call_may_end_parks_its_task(tmp_path: Path) -> None:
     calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
     calls.health.pause("fast", "small", 120)

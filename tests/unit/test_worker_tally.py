@@ -4,7 +4,7 @@ import pytest
 
 from agentfleet_core.queue.envelope import Claim, Envelope
 from agentfleet_core.telemetry.metrics import REGISTRY
-from agentfleet_worker.tally import Tally
+from agentfleet_worker.attempt.tally import Tally
 
 
 @pytest.mark.parametrize(("not_before_ms", "seconds"), [(0, 60.0), (58_000, 2.0), (61_000, 0.0)])

@@ -10,7 +10,7 @@ import logging
 
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_worker.attempt.outcomes import hand_back
-from agentfleet_worker.loop import ClaimLoop
+from agentfleet_worker.claiming.loop import ClaimLoop
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import WorkerSettings
 from agentfleet_worker.attempt.background import Background
 from agentfleet_worker.attempt.deadlines import Deadlines
+from agentfleet_worker.attempt.tally import Tally
 from agentfleet_worker.calls.anthropic.sdk import Sdk
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.holds import OpenHolds
@@ -28,13 +29,12 @@ from agentfleet_worker.calls.progress import Progress
 from agentfleet_worker.calls.routes import ProviderKeys, Routes
 from agentfleet_worker.calls.transport import MeteredTransport
 from agentfleet_worker.calls.tries import Tries
-from agentfleet_worker.loop import ClaimLoop
+from agentfleet_worker.claiming.loop import ClaimLoop
 from agentfleet_worker.process.leases import LeaseKeeper
 from agentfleet_worker.running.code import Code
 from agentfleet_worker.running.code_reports import CodeReports
 from agentfleet_worker.running.runner import Runner
 from agentfleet_worker.running.services import Services
-from agentfleet_worker.tally import Tally
 
 
 @dataclass(slots=True)

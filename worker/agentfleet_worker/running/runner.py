@@ -27,12 +27,12 @@ from agentfleet_worker.attempt.outcomes import (
 from agentfleet_worker.attempt.ports import Follower
 from agentfleet_worker.attempt.raised import counting
 from agentfleet_worker.attempt.replay import partial
+from agentfleet_worker.attempt.tally import Tally
 from agentfleet_worker.calls.anthropic.errors import of_provider_error
 from agentfleet_worker.calls.call import PAYER
 from agentfleet_worker.running.context import WorkerContext
 from agentfleet_worker.running.execute import execute
 from agentfleet_worker.running.services import Services
-from agentfleet_worker.tally import Tally
 
 log = logging.getLogger(__name__)
 

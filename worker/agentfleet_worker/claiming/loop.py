@@ -11,12 +11,13 @@ from typing import Protocol
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.ports import Queue
 from agentfleet_core.queue.envelope import Claim
+from agentfleet_core.queue.limits import ANY_REVISION
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_worker.attempt.attempt import Attempt
 from agentfleet_worker.attempt.outcomes import Ending, hand_back
 from agentfleet_worker.attempt.ports import Follower
+from agentfleet_worker.attempt.tally import Tally
 from agentfleet_worker.running.runner import Runner
-from agentfleet_worker.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class ClaimLoop:
         self._tally = tally
         self._pool = pool
         self._worker = worker
-        self._revisions = (revision,) if revision else ()
+        self._revision = revision
         self._lease_ms = lease_ms
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -61,6 +62,16 @@ class ClaimLoop:
     @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
+
+    @property
+    def _revisions(self) -> tuple[str, ...]:
+        """A worker of the pool's current revision also takes what was admitted before it, which nobody else may be
+        left to take; an older one leaves alone what was admitted for a newer image.
+        """
+        pool = self._follower.config.pools.get(self._pool)
+        if pool is not None and pool.revision == self._revision:
+            return (self._revision, ANY_REVISION)
+        return (self._revision,) if self._revision else ()
 
     async def run(self, runner: Runner) -> None:
         while not self._stopping.is_set():

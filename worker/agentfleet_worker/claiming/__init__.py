@@ -1,0 +1,1 @@
+"""Fills the worker's slots: the hot path between the queue and its attempts."""
