@@ -39,7 +39,8 @@ class Queue(Protocol):
     ) -> list[Claim]:
         """Up to `slots` tasks in weighted fair share; due and orphaned ones are promoted first.
 
-        Empty for a draining worker. `revisions` empty: any. What is paused is left where it waits.
+        Empty for a draining worker. `revisions`: the worker's own first; empty or with `ANY_REVISION` among
+        them: any. What is paused is left where it waits.
         """
         ...
 

@@ -18,6 +18,8 @@ MAX_EVENT_BYTES = 64 << 10
 MAX_ERROR_BYTES = 16 << 10
 """Larger errors are kept shortened: an error must never be lost for its size."""
 MAX_LIMITATIONS = 100
+ANY_REVISION = "*"
+"""Among the revisions of a claim: those of every other revision too."""
 MAX_REPORT_LETTERS = 300
 REPORT_SECONDS = 3600
 """How long what a worker could not load is told, unless it is reported again."""

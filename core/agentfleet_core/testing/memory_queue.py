@@ -26,7 +26,7 @@ from agentfleet_core.queue.envelope import (
     WorkerRecord,
 )
 from agentfleet_core.queue.ids import minted_ms, pool_of
-from agentfleet_core.queue.limits import MAX_INPUT_BYTES, bounded
+from agentfleet_core.queue.limits import ANY_REVISION, MAX_INPUT_BYTES, bounded
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.queue.reasons import TaskReason
 from agentfleet_core.queue.records import one_line
@@ -292,7 +292,7 @@ class MemoryQueue:
                 and not self._is_blocked(tenant)
                 and by_tenant[tenant] < most
                 and by_type[task.envelope.type] < most_of_type
-                and (not revisions or task.envelope.revision in revisions)
+                and (not revisions or ANY_REVISION in revisions or task.envelope.revision in revisions)
                 and (tenant not in first or task.rank < first[tenant].rank)
             ):
                 first[tenant] = task

@@ -22,7 +22,7 @@ from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.errors import InvalidInput, NotFound
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.queue.envelope import Event, SettleKind, SettleOutcome, TaskState
-from agentfleet_core.queue.limits import MAX_OUTPUT_BYTES
+from agentfleet_core.queue.limits import ANY_REVISION, MAX_OUTPUT_BYTES
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
@@ -162,6 +162,12 @@ class TestCaps:
         assert await room.claim(9, paused_tenants=("acme", "globex")) == []
         assert tenants(await room.claim(9, revisions=("r1",), paused_tenants=("acme",))) == ["globex"]
         assert len(await room.claim(9)) == 2
+
+    async def test_a_worker_of_the_current_revision_takes_those_of_any(self, room: Room) -> None:
+        await room.submit(envelope(revision="r1"), envelope(revision="r2"))
+        assert len(await room.claim(9, revisions=("r2", ANY_REVISION))) == 2
+        [worker] = await room.queue.workers()
+        assert worker.revision == "r2"
 
     async def test_a_paused_type_is_left_and_takes_no_slot_from_others(self, room: Room) -> None:
         left = await room.submit(*(envelope("acme", kind="slow") for _ in range(3)))

@@ -123,11 +123,13 @@ class Fleet:
     async def close(self) -> None:
         await self.redis.aclose()
 
-    async def submit(self, task_type: str, tenant: str = "acme", tier: str = "fast", **values: Any) -> str:
+    async def submit(
+        self, task_type: str, tenant: str = "acme", tier: str = "fast", revision: str = "r1", **values: Any
+    ) -> str:
         spec = TaskTypeSpec.model_validate(self._types[task_type])
         task_id = new_task_id(POOL)
         envelope = Envelope(
-            id=task_id, tenant=tenant, type=task_type, priority=50, revision="r1", tier=tier,
+            id=task_id, tenant=tenant, type=task_type, priority=50, revision=revision, tier=tier,
             tier_reason="TierDefault", input=json.dumps(values).encode(), labels={"order": "A-1"},
             max_attempts=spec.retry.max_attempts, expires_after_seconds=spec.timeouts.expires_after_seconds,
         )  # fmt: skip
@@ -162,7 +164,8 @@ class Fleet:
     def settings(self, worker: str = "w1", **changes: Any) -> WorkerSettings:
         common = Settings(redis_url=self.url, fleet=self.id, metrics_port=0)
         defaults: dict[str, Any] = {"grace_seconds": 10.0, "lease_seconds": 3.0}
-        return WorkerSettings(common, POOL, "r1", worker, self.secrets, **{**defaults, **changes})
+        revision = changes.pop("revision", "r1")
+        return WorkerSettings(common, POOL, revision, worker, self.secrets, **{**defaults, **changes})
 
     @asynccontextmanager
     async def worker(self, name: str = "w1", **changes: Any) -> AsyncIterator[Worker]:

@@ -65,8 +65,8 @@ class ClaimLoop:
 
     @property
     def _revisions(self) -> tuple[str, ...]:
-        """A worker of the pool's current revision also takes what was admitted before it, which nobody else may be
-        left to take; an older one leaves alone what was admitted for a newer image.
+        """A worker of the current revision also takes what was admitted before it, which nobody else may
+        be left to take; an older one leaves alone what was admitted for a newer image.
         """
         pool = self._follower.config.pools.get(self._pool)
         if pool is not None and pool.revision == self._revision:

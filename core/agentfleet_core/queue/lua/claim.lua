@@ -1,5 +1,6 @@
 -- Hands tasks to a worker in weighted fair share. ARGV from 4: worker, slots, lease in milliseconds, the claim's
--- number, how many revisions follow, those revisions (none: any), what is paused: a tenant, or `y:` and a task type.
+-- number, how many revisions follow, those revisions (the worker's own first; none, or `*` among them: any), what is
+-- paused: a tenant, or `y:` and a task type.
 -- Returns {now, when something becomes due (0: never), tasks}; four items a task, in one flat list, which is much
 -- cheaper to send than nested ones: id, its constants as pool.lua packs them, the envelope with input, and what came
 -- before: an empty string, or `attempt failures started parked`, then the journal as field and value in turn.
@@ -12,6 +13,7 @@ for i = 9, last_revision do
   revisions = revisions or {}
   revisions[ARGV[i]] = true
 end
+if revisions and revisions['*'] then revisions = nil end
 for i = last_revision + 1, #ARGV do
   paused[ARGV[i]] = true
   types_paused = types_paused or string.sub(ARGV[i], 1, 2) == 'y:'
