@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -26,3 +27,13 @@ def test_it_says_where_it_listens_and_ends(command: tuple[str, ...], end: str) -
         else:
             process.stdin.close()
         assert process.wait(10) == 0
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = [sys.executable, "-m", "agentfleet_cli", "simulate-api", "--port", str(port)]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    cannot = f"127.0.0.1:{port} cannot be used (Address already in use); choose another --port"
+    assert done.stderr == f"error: {cannot}\n"
+    assert done.returncode == 3

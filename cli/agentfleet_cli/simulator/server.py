@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from agentfleet_cli.simulator.rate_limits import RateLimits
 from agentfleet_cli.simulator.render import message_json, stream_chunks
 from agentfleet_cli.simulator.scenario import Scene, find_script
 from agentfleet_cli.simulator.wire import Connection, Exchange, Request
+from agentfleet_core.errors import InvalidInput
 
 MARK_HEADER = "x-sim-mark"
 JSON_TYPE = {"content-type": "application/json"}
@@ -174,15 +176,19 @@ class Simulator:
 
 
 async def serve(simulator: Simulator, host: str, port: int) -> tuple[asyncio.Server, set[Connection]]:
-    """Listening when it returns; port 0 takes a free one."""
+    """Listening when it returns; port 0 takes a free one. Raises `InvalidInput` where it cannot listen."""
     connections: set[Connection] = set()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(simulator.handle, lambda: simulator.behaviour.max_body_bytes, connections),
-        host,
-        port,
-        backlog=4_096,
-        reuse_address=True,
-    )
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(simulator.handle, lambda: simulator.behaviour.max_body_bytes, connections),
+            host,
+            port,
+            backlog=4_096,
+            reuse_address=True,
+        )
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise InvalidInput(f"{host}:{port} cannot be used ({why}); choose another --port") from error
     return server, connections
 
 
