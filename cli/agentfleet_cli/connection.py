@@ -24,7 +24,7 @@ def tenant_client(tenant: str | None = None) -> Client:
 
 
 def task_client(tenant: str | None = None) -> Client:
-    """A client to look at one task by its id: where no tenant is named, one that sees every tenant's, if the
+    """A client for one task by its id: where no tenant is named, one that sees every tenant's, if the
     user holds the admin key.
     """
     if tenant is None and not os.environ.get("AGENTFLEET_API_KEY"):

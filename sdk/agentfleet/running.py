@@ -28,14 +28,23 @@ class RunningFleet:
 
 
 def state_file() -> Path:
+    """Of the fleet that clients find: the newest."""
+    return _folder() / "running.json"
+
+
+def _folder() -> Path:
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "agentfleet" / "running.json"
+    return Path(home) / "agentfleet"
 
 
 def running_fleet() -> RunningFleet | None:
-    """The fleet that runs on this machine; None when there is none, or its process has gone."""
+    """The newest fleet that runs on this machine; None when there is none, or its process has gone."""
+    return _read(state_file())
+
+
+def _read(path: Path) -> RunningFleet | None:
     try:
-        found = RunningFleet(**json.loads(state_file().read_text()))
+        found = RunningFleet(**json.loads(path.read_text()))
         os.kill(found.pid, 0)
     except (OSError, ValueError, TypeError):
         return None
@@ -43,17 +52,34 @@ def running_fleet() -> RunningFleet | None:
 
 
 def announce(fleet: RunningFleet) -> None:
-    """Write it whole or not at all."""
+    """Clients find this one; one that was found until now steps back until this one has gone."""
     path = state_file()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_suffix(f".{fleet.pid}")
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(asdict(fleet)))
+    before = running_fleet()
+    if before is not None and before.pid != fleet.pid:
+        path.replace(_aside(before.pid))
     fresh.replace(path)
 
 
+def _aside(pid: int) -> Path:
+    """Where an older fleet's file waits."""
+    return _folder() / f"running-{pid}.json"
+
+
 def withdraw(pid: int) -> None:
-    """Remove the file if it is of this process."""
+    """Remove the process's file; the newest of the others that run is found from now on."""
+    _aside(pid).unlink(missing_ok=True)
     found = running_fleet()
-    if found is not None and found.pid == pid:
-        state_file().unlink(missing_ok=True)
+    if found is None or found.pid != pid:
+        return
+    others = sorted(_folder().glob("running-*.json"), key=lambda path: path.stat().st_mtime)
+    while others:
+        other = others.pop()
+        if _read(other) is not None:
+            other.replace(state_file())
+            return
+        other.unlink(missing_ok=True)
+    state_file().unlink(missing_ok=True)

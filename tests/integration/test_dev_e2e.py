@@ -161,7 +161,11 @@ def test_a_pause_holds_tasks_and_resume_lets_them_go(dev: Dev) -> None:
     task = dev.json("submit", "product-question", "question=Paused?")
     assert "PAUSED by hand: tenant/acme" in dev.run("watch", "--once")
     assert dev.json("get", f"task/{task['id']}")["state"] == "queued"
+    dev.run("pause", "tenant/globex")
+    other = dev.json("submit", "product-question", "question=Paused?", "--tenant", "globex")
+    assert dev.json("cancel", f"task/{other['id']}")["tenant"] == "globex"
     assert dev.run("cancel", task["id"]) == f"task/{task['id']} is cancelled\n"
+    dev.run("resume", "tenant/globex")
     assert dev.run("resume", "tenant/acme") == "tenant/acme is resumed\n"
     assert dev.json("submit", "product-question", "question=On?", "--wait")["state"] == "succeeded"
 

@@ -1,6 +1,8 @@
 """The command line's words: inputs, files, labels, exit codes. No fleet runs here."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,8 +101,6 @@ def test_a_bad_line_is_named(lines: list[str], words: str) -> None:
 
 
 def test_a_running_fleet_is_found_until_it_has_gone(tmp_path: Path) -> None:
-    import os
-
     assert running.running_fleet() is None
     fleet = RunningFleet("http://127.0.0.1:8080", "admin", {"globex": "g", "acme": "a"}, os.getpid())
     running.announce(fleet)
@@ -110,6 +110,29 @@ def test_a_running_fleet_is_found_until_it_has_gone(tmp_path: Path) -> None:
     running.withdraw(os.getpid() + 1)
     assert running.running_fleet() == fleet
     running.withdraw(os.getpid())
+    assert running.running_fleet() is None
+
+
+def test_when_the_newer_of_two_fleets_ends_the_older_is_found_again() -> None:
+    newer = RunningFleet("http://127.0.0.1:2", "admin", {}, os.getpid())
+    older = replace(newer, url="http://127.0.0.1:1", pid=os.getppid())
+    running.announce(older)
+    running.announce(newer)
+    assert running.running_fleet() == newer
+    running.withdraw(newer.pid)
+    assert running.running_fleet() == older
+    running.withdraw(older.pid)
+    assert running.running_fleet() is None
+    assert list(running.state_file().parent.iterdir()) == []
+
+
+def test_the_older_of_two_fleets_may_end_first() -> None:
+    newer = RunningFleet("http://127.0.0.1:2", "admin", {}, os.getpid())
+    running.announce(replace(newer, pid=os.getppid()))
+    running.announce(newer)
+    running.withdraw(os.getppid())
+    assert running.running_fleet() == newer
+    running.withdraw(newer.pid)
     assert running.running_fleet() is None
 
 

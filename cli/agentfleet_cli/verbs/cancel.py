@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agentfleet_cli.connection import tenant_client
+from agentfleet_cli.connection import task_client
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, verb
 from agentfleet_cli.views.tasks import task_json
 
@@ -14,7 +14,7 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="the task's id, with
 @verb
 def cancel(task: TaskId, tenant: TenantOption = None, output: OutputOption = Format.TEXT) -> None:
     """Cancel a task; what it has cost stays charged."""
-    with tenant_client(tenant) as client:
+    with task_client(tenant) as client:
         ended = client.cancel(task.removeprefix("task/"))
     if output is Format.JSON:
         say_json(task_json(ended))
