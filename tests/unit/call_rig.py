@@ -141,12 +141,9 @@ class Switchboard:
         self.on: str | None = None
         self.throttles: Throttles = {}
         budget = {"tenant": "acme", "limits": [{"name": "total", "period": "Total", "amount": amount}]}
+        since = {name: NEVER if name == unpriced else EVER for name in models or ("small",)}
         listed = [
-            {
-                "name": name,
-                "prices": [{"effectiveFrom": NEVER if name == unpriced else EVER, "bands": [BAND]}],
-            }
-            for name in models or ("small",)
+            {"name": name, "prices": [{"effectiveFrom": day, "bands": [BAND]}]} for name, day in since.items()
         ]
         key = {"name": "provider", "key": "api-key"}
         tier = {"rank": 1, "models": listed, "provider": {"apiKeySecretRef": key}}

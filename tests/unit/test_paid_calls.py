@@ -145,6 +145,19 @@ async def test_a_model_that_is_free_only_after_the_call_may_end_parks_its_task(t
     assert calls.wire.sent == []
 
 
+@pytest.mark.parametrize(("small", "spare"), [(120, 900), (900, 120)])
+async def test_a_tier_whose_models_all_wait_parks_until_the_first_of_them_is_free(
+    tmp_path: Path, small: float, spare: float
+) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200)), Switchboard("small", "spare"))
+    calls.health.pause("fast", "small", small)
+    calls.health.pause("fast", "spare", spare)
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say="hello", most=100)
+    assert 118_000 < stopped.value.ending.not_before_ms - calls.task.running.now_ms() <= 120_000
+    assert calls.wire.sent == []
+
+
 async def test_what_another_worker_was_told_holds_here_too(tmp_path: Path) -> None:
     follower = Switchboard()
     calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), follower)

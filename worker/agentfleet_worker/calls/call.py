@@ -109,6 +109,8 @@ class PaidCall:
     failures: int = 0
     """Of the present model, one after another."""
     was_counted: bool = False
+    free_in: dict[str, float] = field(default_factory=dict)
+    """Models that were found throttled, to the seconds that they asked for."""
 
     @property
     def target(self) -> Target:

@@ -26,6 +26,7 @@ from agentfleet_core.routing.degrade import (
     Fail,
     Obstacle,
     Park,
+    Throttled,
     Unhealthy,
     degrade,
 )
@@ -81,7 +82,7 @@ class CallLoop:
             )  # before the hold: the key may be missing
             held = await self._money.hold(paid)
             if not isinstance(held, Hold):
-                await self._around(paid, held)
+                await self._around(paid, _soonest(paid, held))
                 continue
             try:
                 answer = await self._tries.send(paid, headers, held)
@@ -198,6 +199,14 @@ class CallLoop:
             paid.bounded = self._bounded(
                 paid.bounded.request, paid.target, paid.payer.running.now_ms(), counted=counted
             )
+
+
+def _soonest(paid: PaidCall, obstacle: Obstacle) -> Obstacle:
+    """Of several throttled models the first to be free counts."""
+    if not isinstance(obstacle, Throttled):
+        return obstacle
+    paid.free_in[paid.model] = obstacle.seconds
+    return Throttled(min(paid.free_in.values()))
 
 
 def _refused(call: Call, error: InvalidInput) -> Ending:
