@@ -8,7 +8,6 @@ asks again must learn of its task, however full or poor things are by then.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import Counter
@@ -21,6 +20,7 @@ from agentfleet_coordinator.intake import Admitted
 from agentfleet_coordinator.requests import parse_submit
 from agentfleet_coordinator.services import Services
 from agentfleet_core.errors import AgentfleetError, BudgetExhausted, Conflict, Overloaded
+from agentfleet_core.keyspace.connect import redis_time
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.queue.envelope import Envelope, TaskRecord
 from agentfleet_core.queue.ids import new_task_id
@@ -84,8 +84,9 @@ class Gate:
         envelope = submission.envelope
         asked = (envelope.type, envelope.tier)
         if asked not in self._refusals:
+            now = await redis_time(self._services.redis)
             self._refusals[asked] = await budget_refusal(
-                self._services.ledger, self._catalog, submission.offer, envelope, datetime.now(UTC)
+                self._services.ledger, self._catalog, submission.offer, envelope, now
             )
         refusal = self._refusals[asked]
         if refusal is not None:

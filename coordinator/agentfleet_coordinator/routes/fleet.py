@@ -1,6 +1,5 @@
 """/v1/fleet and /v1/pools: what runs, what waits, what is spent, and why; for admin keys."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from agentfleet_coordinator.services import Services
 from agentfleet_core.autoscaler.source import RedisCounters
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import NotFound
-from agentfleet_core.keyspace.connect import reaching_redis
+from agentfleet_core.keyspace.connect import reaching_redis, redis_time
 from agentfleet_core.queue.task_view import Json
 from agentfleet_core.suggest import choices
 
@@ -28,7 +27,7 @@ async def get_fleet(request: Request) -> Response:
     """
     services, _ = admin_caller(request)
     config = services.follower.config
-    now = datetime.now(UTC)
+    now = await redis_time(services.redis)
     names = sorted(config.pools)
     counters = dict(
         zip(names, await RedisCounters(services.redis, services.fleet).counters(names), strict=True)

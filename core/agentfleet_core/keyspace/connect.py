@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -139,6 +140,16 @@ def channels_of(redis: Redis) -> Channels:
     """What all listeners of a client share; it ends with the client."""
     assert isinstance(redis, FleetRedis)  # noqa: S101  # made by `connect`, typed as what it is used as
     return redis.channels
+
+
+async def redis_time(redis: Redis) -> datetime:
+    """By which its scripts judge budget windows, leases and ages; a process's own clock may be off.
+
+    Raises `Unavailable`.
+    """
+    with reaching_redis():
+        seconds, micros = await redis.time()
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
 
 
 @contextmanager
