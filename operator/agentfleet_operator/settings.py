@@ -32,10 +32,9 @@ class OperatorSettings:
 
 def read_operator_settings(environ: Mapping[str, str] = os.environ) -> OperatorSettings:
     common = read_settings(environ)
-    namespaces = environ.get("AGENTFLEET_WATCH_NAMESPACES", "")
     return OperatorSettings(
         common=common,
-        namespaces=tuple(sorted({name.strip() for name in namespaces.split(",") if name.strip()})),
+        namespaces=read_namespaces(environ),
         lease_namespace=environ.get("AGENTFLEET_OPERATOR_NAMESPACE") or service_account_namespace("default"),
         lease_name=environ.get("AGENTFLEET_LEASE_NAME", "agentfleet-operator"),
         timings=_timings(environ),
@@ -47,6 +46,12 @@ def read_operator_settings(environ: Mapping[str, str] = os.environ) -> OperatorS
             image_pull_policy=environ.get("AGENTFLEET_WORKER_IMAGE_PULL_POLICY", ""),
         ),
     )
+
+
+def read_namespaces(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Those to watch; none for all."""
+    names = environ.get("AGENTFLEET_WATCH_NAMESPACES", "").split(",")
+    return tuple(sorted({name.strip() for name in names if name.strip()}))
 
 
 def _timings(environ: Mapping[str, str]) -> Timings:

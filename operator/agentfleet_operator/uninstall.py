@@ -2,7 +2,8 @@
 runs.
 
 Run it after the operator was stopped and before its CustomResourceDefinitions are deleted; else deleting them
-waits for ever. Workers that still run are stopped by their own grace period.
+waits for ever. It needs no Redis, which may be gone. Workers that still run are stopped by their own grace
+period.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_operator import paths
 from agentfleet_operator.apply import Writer
 from agentfleet_operator.kube import KubeApi
-from agentfleet_operator.settings import read_operator_settings
+from agentfleet_operator.settings import read_namespaces
 from agentfleet_operator.state import ClusterState
 from agentfleet_operator.views import DRAIN_FINALIZER, resource_view
 
@@ -35,9 +36,8 @@ async def lift_finalizers(api: KubeApi, namespaces: tuple[str, ...]) -> int:
 
 
 async def _run() -> int:
-    settings = read_operator_settings()
     async with KubeApi() as api:
-        return await lift_finalizers(api, settings.namespaces)
+        return await lift_finalizers(api, read_namespaces())
 
 
 def main() -> int:

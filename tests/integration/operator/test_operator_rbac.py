@@ -93,7 +93,11 @@ async def test_uninstalling_frees_pools_that_no_operator_is_left_to_free(here: W
     await operator.ended()
 
     command = [sys.executable, "-m", "agentfleet_operator.uninstall"]
-    settings = {"KUBECONFIG": str(here.kube.kubeconfig), "AGENTFLEET_WATCH_NAMESPACES": here.namespace}
+    settings = {
+        "KUBECONFIG": str(here.kube.kubeconfig),
+        "AGENTFLEET_WATCH_NAMESPACES": here.namespace,
+        "KUBERNETES_SERVICE_HOST": "a pod that knows no Redis",
+    }
     done = await asyncio.to_thread(subprocess.run, command, env=settings, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
