@@ -1,7 +1,10 @@
 """From the first task of an empty pool to that task running in a new pod: `python -m bench.wake`.
 
-Needs what `make e2e` needs, and its images (E2E_IMAGES=keep). Each wake is of a pool at zero; phases are as
-the API server's watch shows them to this machine, the start as Redis' clock has it.
+Needs what `make e2e` needs, and its images (E2E_IMAGES=keep). Each wake is of a pool at zero. Every figure is
+seconds since the task was accepted, by Redis' clock: when the Deployment had been patched, the pod been made
+and scheduled (both as the API server's watch shows them here), the worker's process begun (by the node's
+kernel), the worker been ready (its log), and the task been started (Redis' clock again). So this machine's
+clock must be the node's.
 """
 
 import argparse
@@ -9,66 +12,93 @@ import json
 import subprocess
 import threading
 import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from tests.e2e.cluster import until
 from tests.e2e.installation import Installation
 from tests.e2e.manifests import budget, pool, script, scripted, tenant_key, tier
 
-PHASES = ("decided", "scheduled", "container", "claimed")
+PHASES = ("patched", "created", "scheduled", "process", "ready", "claimed")
+POOL = "agentfleet.dev/pool=waking"
+AGE = "cat /proc/1/stat /proc/uptime; date +%s.%N"
+TICKS_PER_SECOND = 100
+Json = dict[str, Any]
 
 
-class PodWatch:
-    """When each pod of a pool was first seen, scheduled, and running."""
+class Watch:
+    """Passes each version of the pool's objects on, with the time at which it came."""
 
-    def __init__(self, namespace: str, name: str) -> None:
-        selector = f"agentfleet.dev/pool={name}"
+    def __init__(self, namespace: str, resource: str, note: Callable[[Json, float], None]) -> None:
+        self._note = note
         self._process = subprocess.Popen(
-            ["kubectl", "-n", namespace, "get", "pods", "-l", selector, "--watch", "-o", "json"],
+            ["kubectl", "-n", namespace, "get", resource, "-l", POOL, "--watch", "-o", "json"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.seen: dict[str, dict[str, float]] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        decoder, text = json.JSONDecoder(), ""
+        text = ""
         for line in self._process.stdout or ():
             text += line
-            if line != "}\n":
-                continue
-            self._note(decoder.decode(text), time.time())
-            text = ""
-
-    def _note(self, pod: dict[str, Any], now: float) -> None:
-        marks = self.seen.setdefault(pod["metadata"]["name"], {})
-        marks.setdefault("decided", now)
-        if pod["spec"].get("nodeName"):
-            marks.setdefault("scheduled", now)
-        if any("running" in one["state"] for one in pod["status"].get("containerStatuses", ())):
-            marks.setdefault("container", now)
+            if line == "}\n":
+                self._note(json.loads(text), time.time())
+                text = ""
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
 
 
+class Marks:
+    """What the watches saw of the wake that is under way."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+
+    def deployment(self, body: Json, now: float) -> None:
+        if body["spec"].get("replicas"):
+            self.times.setdefault("patched", now)
+
+    def pod(self, body: Json, now: float) -> None:
+        if "deletionTimestamp" in body["metadata"]:
+            return
+        self.times.setdefault("created", now)
+        if body["spec"].get("nodeName"):
+            self.times.setdefault("scheduled", now)
+
+
 def wakes(fleet: Installation, number: int) -> list[dict[str, float]]:
-    fleet.apply(pool("waking", scaling={"idleSecondsToZero": 0, "stabilizationSeconds": 0}))
+    fleet.apply(pool("waking", scaling={"idleSecondsToZero": 3, "stabilizationSeconds": 0}))
     fleet.apply(scripted("waking", "waking"), tenant_key("waker"), budget("waker", "10.00"))
-    found, watch = [], PodWatch(fleet.namespace, "waking")
+    marks, found = Marks(), []
+    watches = [
+        Watch(fleet.namespace, resource, note)
+        for resource, note in (("deployments", marks.deployment), ("pods", marks.pod))
+    ]
     with fleet.client("waker") as client:
         for _ in range(number):
-            until("at zero", lambda: not fleet.workers("waking", ready=False))
-            before = set(watch.seen)
+            until("at zero", lambda: not fleet.objects("pods", "-l", POOL))
+            marks.times = {}
             task = client.submit("waking", script(0.1))
             task.result(timeout=60)
             ended = task.refresh()
-            submitted = ended.submitted_at.timestamp()
-            [name] = set(watch.seen) - before
-            marks = watch.seen[name] | {"claimed": ended.started_at.timestamp() if ended.started_at else 0.0}
-            found.append({phase: marks[phase] - submitted for phase in PHASES})
-    watch.close()
+            times = marks.times | started(fleet, fleet.workers("waking")[0])
+            times["claimed"] = ended.started_at.timestamp() if ended.started_at else 0.0
+            found.append({phase: times[phase] - ended.submitted_at.timestamp() for phase in PHASES})
+    for watch in watches:
+        watch.close()
     return found
+
+
+def started(fleet: Installation, pod: str) -> dict[str, float]:
+    """When the pod's process began, and when it said that it was ready."""
+    stat, uptime, now = fleet.kubectl("exec", pod, "--", "sh", "-c", AGE).splitlines()
+    age = float(uptime.split()[0]) - int(stat.rpartition(") ")[2].split()[19]) / TICKS_PER_SECOND
+    said = fleet.kubectl("logs", pod, "--timestamps").splitlines()
+    ready = next(line for line in said if '"ready"' in line).split(" ", 1)[0]
+    return {"process": float(now) - age, "ready": datetime.fromisoformat(ready).timestamp()}
 
 
 def percentile(values: list[float], share: float) -> float:

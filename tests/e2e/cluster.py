@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "e2e"
+AGENTFLEET = str(Path(sys.executable).with_name("agentfleet"))
 T = TypeVar("T")
 
 
@@ -41,6 +45,11 @@ def run(
 
 def kubectl(*arguments: str, given: str | None = None, seconds: float = 120) -> str:
     return run(["kubectl", *arguments], given=given, seconds=seconds)
+
+
+def apply(*manifests: dict[str, Any], namespace: str | None = None) -> None:
+    place = ["-n", namespace] if namespace else []
+    kubectl(*place, "apply", "-f", "-", given=yaml.safe_dump_all(manifests))
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:

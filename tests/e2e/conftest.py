@@ -1,7 +1,7 @@
 """Stories on a real cluster: real pods, real images, the simulator as a pod. `make e2e` runs them.
 
 They share one installation, each with pools and tenants of its own; those that break an installation make
-their own.
+their own, and come first, since some take the whole cluster.
 """
 
 import os
@@ -16,6 +16,10 @@ NEEDS = (
     "e2e needs a cluster: set KUBECONFIG, and IMAGE_LOAD to a command that builds and loads an image "
     "(not needed for kind and minikube); `make kind-up` makes a cluster where docker or podman answers"
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: "shared" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
-import yaml
-from tests.e2e.cluster import ROOT, TAG, CommandFailed, helm, kubectl, objects, run, until
+from tests.e2e.cluster import ROOT, TAG, CommandFailed, apply, helm, kubectl, objects, run, until
 
 from agentfleet import Client
 
 CHART = str(ROOT / "charts" / "agentfleet")
+ONE_OF_EACH: dict[str, Any] = {
+    "operator": {"replicas": 1, "lease": {"seconds": 5, "renewDeadlineSeconds": 3, "retrySeconds": 1}},
+    "coordinator": {"replicas": 1},
+}
+"""Values of a story that needs no second replica."""
 HARDENED = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -48,13 +52,18 @@ class Installation:
     """`with Installation() as fleet`: installed, ready, and removed with its namespace at the end."""
 
     def __init__(
-        self, *, values: dict[str, Any] | None = None, before: Sequence[dict[str, Any]] = ()
+        self,
+        *,
+        values: dict[str, Any] | None = None,
+        before: Sequence[dict[str, Any]] = (),
+        wait: bool = True,
     ) -> None:
-        """`before`: manifests that must be there when the chart is installed."""
+        """`before`: manifests that must be there when the chart is installed. `wait`: until it serves."""
         self.namespace = f"fleet-{uuid.uuid4().hex[:8]}"
         self.release = "af"
         self._values = values or {}
         self._before = before
+        self._wait = wait
         self._forward: Forward | None = None
 
     def __enter__(self) -> Self:
@@ -71,15 +80,14 @@ class Installation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._forward is not None:
-            self._forward.close()
+        self.disconnect()
         # Pools go while their operator and their Redis are there, so that workers drain instead of waiting.
         with suppress(CommandFailed):
             self.kubectl("delete", "agentpools", "--all", "--timeout=60s")
             workers = "app.kubernetes.io/name=agentfleet-worker"
             self.kubectl("wait", "pods", "-l", workers, "--for=delete", "--timeout=60s")
         with suppress(CommandFailed):
-            helm("uninstall", self.release, "-n", self.namespace, "--ignore-not-found")
+            self.uninstall()
         kubectl("delete", "namespace", self.namespace, "--wait", "--timeout=240s", seconds=260)
 
     def install(self, **values: Any) -> None:
@@ -91,9 +99,14 @@ class Installation:
         }
         run(
             ["helm", "upgrade", "--install", self.release, CHART, "-n", self.namespace, "--values", "-",
-             "--wait", "--timeout", "90s"],
+             *(["--wait", "--timeout", "90s"] if self._wait else [])],
             given=json.dumps(chosen | self._values | values),
         )  # fmt: skip
+
+    def uninstall(self) -> None:
+        """Gone already is well."""
+        self.disconnect()
+        helm("uninstall", self.release, "-n", self.namespace, "--ignore-not-found", "--wait")
 
     # What a user does.
 
@@ -104,7 +117,7 @@ class Installation:
         return objects("-n", self.namespace, *arguments)
 
     def apply(self, *manifests: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(manifests))
+        apply(*manifests, namespace=self.namespace)
 
     def secret(self, name: str, value: str) -> None:
         self.apply(
@@ -120,6 +133,11 @@ class Installation:
         if self._forward is None:
             self._forward = Forward(self.namespace, f"service/{self.release}-coordinator", 80)
         return self._forward.url
+
+    def disconnect(self) -> None:
+        if self._forward is not None:
+            self._forward.close()
+            self._forward = None
 
     def client(self, tenant: str) -> Client:
         """Usable once the tenant's key is known to the fleet."""

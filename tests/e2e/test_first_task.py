@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.e2e.cluster import ROOT, TAG, kubectl, run, until
+from tests.e2e.cluster import AGENTFLEET, ROOT, TAG, kubectl, run, until
 from tests.e2e.installation import Installation, api_key_of
-
-AGENTFLEET = str(Path(sys.executable).with_name("agentfleet"))
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

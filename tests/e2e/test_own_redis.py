@@ -1,14 +1,13 @@
-"""Two installations in one cluster share one Redis of the user's, over TLS and with an ACL user."""
+"""A Redis of the user's, over TLS and with an ACL user: for two installations, or for a whole cluster."""
 
-import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.cluster import TAG, kubectl, run
-from tests.e2e.installation import HARDENED, Installation
+from tests.e2e.cluster import TAG, apply, kubectl, run, until
+from tests.e2e.installation import HARDENED, ONE_OF_EACH, Installation
 from tests.e2e.manifests import budget, pool, script, scripted, tenant_key, tier
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -19,7 +18,7 @@ SERVER = (
     f"--tls-ca-cert-file {FILES}/ca.crt --tls-auth-clients no --aclfile {FILES}/users.acl --appendonly no "
     "--maxmemory-policy noeviction"
 )
-ACL = "user default off\nuser fleet on >s3cret-enough ~* &* +@all -@admin -@dangerous +info +client\n"
+ACL = "user default off ~* &* +@all\nuser fleet on >s3cret-enough ~* &* +@all -@admin -@dangerous +info +client\n"
 
 
 @pytest.fixture
@@ -48,8 +47,7 @@ def own_redis(tmp_path: Path, images: None) -> Iterator[dict[str, Any]]:
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis"},
          "spec": {"selector": labels, "ports": [{"port": 6380}]}},
     ]  # fmt: skip
-    for one in manifests:
-        kubectl("-n", namespace, "apply", "-f", "-", given=json_of(one))
+    apply(*manifests, namespace=namespace)
     kubectl("-n", namespace, "wait", "pod/redis", "--for=condition=Ready", "--timeout=60s")
     ca = "/var/run/agentfleet/redis/ca.crt"
     url = f"rediss://fleet:s3cret-enough@{host}:6380/0?ssl_ca_certs={ca}"
@@ -57,30 +55,55 @@ def own_redis(tmp_path: Path, images: None) -> Iterator[dict[str, Any]]:
     kubectl("delete", "namespace", namespace, "--wait=false")
 
 
+OWN = ONE_OF_EACH | {"redis": {"bundled": False, "secret": "own-redis"}}
+
+
 def test_two_installations_share_a_redis_with_tls_and_acl(own_redis: dict[str, Any]) -> None:
-    values = {"redis": {"bundled": False, "secret": "own-redis"}, "coordinator": {"replicas": 1}}
     with (
-        Installation(values=values | {"install": "one"}, before=[own_redis]) as one,
-        Installation(values=values | {"install": "two"}, before=[own_redis]) as two,
+        Installation(values=OWN | {"install": "one"}, before=[own_redis]) as one,
+        Installation(values=OWN | {"install": "two"}, before=[own_redis]) as two,
     ):
-        for fleet in (one, two):
-            fleet.simulate()
-            fleet.secret("anthropic", "any")
-            fleet.apply(tier(), pool("same"), scripted("same", "same"))
-            fleet.apply(tenant_key("same"), budget("same", "1.00"))
-        with one.client("same") as here, two.client("same") as there:
-            mine, theirs = here.submit("same", script(0.1)), there.submit("same", script(0.1))
-            assert mine.result(timeout=90).state == theirs.result(timeout=90).state == "succeeded"
-            assert [task.id for task in here.list().items] == [mine.id]
-            assert [task.id for task in there.list().items] == [theirs.id]
+        each_does_its_own_tasks(one, two)
+
+
+def test_one_operator_serves_every_namespace(own_redis: dict[str, Any]) -> None:
+    """Of scope Cluster; the second namespace has a coordinator alone."""
+    values = OWN | {"install": "wide"}
+    without = values | {"operator": {"replicas": 0}}
+    with (
+        Installation(values=values | {"scope": "Cluster"}, before=[own_redis]) as one,
+        Installation(values=without, before=[own_redis]) as two,
+    ):
+        each_does_its_own_tasks(one, two)
+
+
+def test_a_fleet_waits_for_the_secret_of_its_redis(own_redis: dict[str, Any]) -> None:
+    missing = 'secret "own-redis" not found'
+    with Installation(values=OWN, wait=False) as fleet:
+        until(
+            "the pods say what is missing",
+            lambda: any(missing in event.get("message", "") for event in fleet.objects("events")),
+        )
+        fleet.apply(own_redis)
+        for name in ("af-operator", "af-coordinator"):
+            fleet.kubectl("rollout", "status", f"deployment/{name}", "--timeout=90s")
+
+
+def each_does_its_own_tasks(one: Installation, two: Installation) -> None:
+    for fleet in (one, two):
+        fleet.simulate()
+        fleet.secret("anthropic", "any")
+        fleet.apply(tier(), pool("same"), scripted("same", "same"))
+        fleet.apply(tenant_key("same"), budget("same", "1.00"))
+    with one.client("same") as here, two.client("same") as there:
+        mine, theirs = here.submit("same", script(0.1)), there.submit("same", script(0.1))
+        assert mine.result(timeout=90).state == theirs.result(timeout=90).state == "succeeded"
+        assert [task.id for task in here.list().items] == [mine.id]
+        assert [task.id for task in there.list().items] == [theirs.id]
 
 
 def secret(name: str, values: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
-
-
-def json_of(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest)
 
 
 def certificate(folder: Path, host: str) -> None:

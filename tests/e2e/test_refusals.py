@@ -1,9 +1,11 @@
 """What is wrong is refused with words that help, and heals when it is put right."""
 
 import pytest
-from tests.e2e.cluster import CommandFailed, helm, kubectl, until
-from tests.e2e.installation import Installation, api_key_of
-from tests.e2e.manifests import budget, pool, scripted, tenant_key
+from tests.e2e.cluster import CommandFailed, until
+from tests.e2e.installation import Installation
+from tests.e2e.manifests import API, budget, pool, scripted, tenant_key
+
+from agentfleet_core.errors import TaskFailed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -70,15 +72,27 @@ def test_a_worker_that_crashes_says_its_last_words(shared: Installation) -> None
     shared.kubectl("delete", "agentpool", "broken", "--timeout=60s")
 
 
-def test_uninstall_leaves_crds_and_pools_and_hangs_on_no_finalizer(images: None) -> None:
-    with Installation(values={"crds": {"enabled": False}}) as fleet:
-        fleet.secret("me-key", api_key_of("me"))
-        fleet.apply(pool("left", scaling={"minReplicas": 1}))
-        until(
-            "its finalizer is on", lambda: fleet.objects("agentpool", "left")[0]["metadata"].get("finalizers")
-        )
-        helm("uninstall", "af", "-n", fleet.namespace, "--wait")
-        assert "agentpools.agentfleet.dev" in kubectl("get", "crds", "-o", "name")
-        [left] = fleet.objects("agentpool", "left")
-        assert not left["metadata"].get("finalizers")
-        fleet.kubectl("delete", "agentpool", "left", "--timeout=20s")
+def test_a_handler_that_the_image_lacks_is_the_tasks_failure_and_the_pools_condition(
+    shared: Installation,
+) -> None:
+    task_type = {
+        "apiVersion": API, "kind": "TaskType", "metadata": {"name": "lacking"},
+        "spec": {
+            "pool": "lacking", "tier": {"default": "fast"}, "handler": "nowhere.tools:vanished",
+            "retry": {"maxAttempts": 1},
+        },
+    }  # fmt: skip
+    shared.apply(pool("lacking"), task_type, tenant_key("hopeful"), budget("hopeful", "1.00"))
+    with shared.client("hopeful") as client:
+        task = client.submit("lacking", {})
+        with pytest.raises(TaskFailed, match="module nowhere.tools cannot be imported"):
+            task.result(timeout=90)
+    missing = until("the pool says so", lambda: _when(shared.condition("lacking", "CodeMissing"), "True"))
+    assert missing["reason"] == "HandlerMissing"
+    assert "nowhere.tools" in missing["message"]
+    shared.kubectl("delete", "tasktype", "lacking")
+    until("it heals", lambda: _when(shared.condition("lacking", "CodeMissing"), "False"))
+
+
+def _when(condition: dict[str, str], status: str) -> dict[str, str] | None:
+    return condition if condition.get("status") == status else None

@@ -1,7 +1,8 @@
 """Pods come, follow the queue, stop, and go, and no task is lost by it."""
 
 import pytest
-from tests.e2e.cluster import until
+from tests.e2e import node
+from tests.e2e.cluster import AGENTFLEET, run, until
 from tests.e2e.installation import Installation
 from tests.e2e.manifests import budget, pool, script, scripted, tenant_key
 
@@ -44,7 +45,7 @@ def test_a_pin_holds_a_pool_and_unpin_frees_it(shared: Installation) -> None:
     shared.kubectl("scale", "agentpool/pinned", "--replicas=2")
     until("two workers without any work", lambda: len(shared.workers("pinned")) == 2)
     assert shared.condition("pinned", "Pinned")["reason"] == "PinnedBySpec"
-    shared.kubectl("patch", "agentpool/pinned", "--type=merge", "-p", '{"spec": {"replicas": null}}')
+    run([AGENTFLEET, "unpin", "pinned", "-n", shared.namespace])
     until("the planner lets both go", lambda: not shared.workers("pinned", ready=False))
 
 
@@ -80,6 +81,19 @@ def test_deleted_and_killed_workers_lose_no_task(shared: Installation) -> None:
         assert [task.result(timeout=120).state for task in tasks] == ["succeeded"] * 16
 
 
+def test_workers_killed_inside_their_pods_lose_no_task(shared: Installation) -> None:
+    shared.apply(pool("killed", concurrency=2), scripted("killed", "killed"))
+    tenant(shared, "stoic")
+    with node.access() as machine, shared.client("stoic") as client:
+        tasks = [one.unwrap() for one in client.submit_many([TaskRequest("killed", script(3))] * 16)]
+        until("two workers are busy", lambda: _at_least(2, shared.workers("killed")))
+        victims = shared.objects("pods", "-l", "agentfleet.dev/pool=killed")[:2]
+        for pod in victims:
+            machine.kill(pod, "agentfleet_worker")
+        assert [task.result(timeout=120).state for task in tasks] == ["succeeded"] * 16
+        assert any(task.refresh().attempt > 1 for task in tasks)
+
+
 def test_a_killed_leader_is_replaced_in_mid_scale(shared: Installation) -> None:
     shared.apply(pool("led"), scripted("led", "led"))
     tenant(shared, "follower")
@@ -112,16 +126,15 @@ def test_a_rollout_under_load_fails_no_task(shared: Installation) -> None:
 def test_busy_workers_shrink_without_one_interrupted_task(shared: Installation) -> None:
     """Twenty are busy with tasks longer than the default grace period when only three are wanted."""
     shared.apply(
-        pool("crowd", scaling={"maxReplicas": 20}, terminationGracePeriodSeconds=120),
+        pool("crowd", replicas=20, scaling={"maxReplicas": 20}, terminationGracePeriodSeconds=120),
         scripted("crowd", "crowd", timeouts={"taskSeconds": 300, "stepSeconds": 250, "llmCallSeconds": 200}),
     )
     tenant(shared, "crowder")
+    until("twenty workers", lambda: len(shared.workers("crowd")) == 20, seconds=240)
     with shared.client("crowder") as client:
         tasks = [one.unwrap() for one in client.submit_many([TaskRequest("crowd", script(70))] * 20)]
-        until(
-            "twenty run", lambda: sum(task.refresh().state == "running" for task in tasks) == 20, seconds=180
-        )
-        shared.kubectl("patch", "agentpool/crowd", "--type=merge", "-p", '{"spec": {"replicas": 3}}')
+        until("twenty run", lambda: all(task.refresh().state == "running" for task in tasks))
+        shared.kubectl("scale", "agentpool/crowd", "--replicas=3")
         ended = [task.result(timeout=200) and task.refresh() for task in tasks]
     assert [(task.state, task.attempt) for task in ended] == [("succeeded", 1)] * 20
     until("three are left", lambda: len(shared.workers("crowd", ready=False)) == 3)
