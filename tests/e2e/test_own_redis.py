@@ -18,7 +18,10 @@ SERVER = (
     f"--tls-ca-cert-file {FILES}/ca.crt --tls-auth-clients no --aclfile {FILES}/users.acl --appendonly no "
     "--maxmemory-policy noeviction"
 )
-ACL = "user default off ~* &* +@all\nuser fleet on >s3cret-enough ~* &* +@all -@admin -@dangerous +info +client\n"
+ACL = """
+user default off ~* &* +@all
+user fleet on >s3cret-enough ~* &* +@all -@admin -@dangerous +info +client
+"""
 
 
 @pytest.fixture

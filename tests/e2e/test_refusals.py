@@ -78,18 +78,18 @@ def test_a_handler_that_the_image_lacks_is_the_tasks_failure_and_the_pools_condi
     task_type = {
         "apiVersion": API, "kind": "TaskType", "metadata": {"name": "lacking"},
         "spec": {
-            "pool": "lacking", "tier": {"default": "fast"}, "handler": "nowhere.tools:vanished",
+            "pool": "lacking", "tier": {"default": "fast"}, "handler": "nowhere:vanished",
             "retry": {"maxAttempts": 1},
         },
     }  # fmt: skip
     shared.apply(pool("lacking"), task_type, tenant_key("hopeful"), budget("hopeful", "1.00"))
     with shared.client("hopeful") as client:
         task = client.submit("lacking", {})
-        with pytest.raises(TaskFailed, match="module nowhere.tools cannot be imported"):
+        with pytest.raises(TaskFailed, match="nowhere:vanished: module nowhere cannot be imported"):
             task.result(timeout=90)
     missing = until("the pool says so", lambda: _when(shared.condition("lacking", "CodeMissing"), "True"))
     assert missing["reason"] == "HandlerMissing"
-    assert "nowhere.tools" in missing["message"]
+    assert "nowhere:vanished" in missing["message"]
     shared.kubectl("delete", "tasktype", "lacking")
     until("it heals", lambda: _when(shared.condition("lacking", "CodeMissing"), "False"))
 
