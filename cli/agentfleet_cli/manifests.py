@@ -1,7 +1,7 @@
 """Manifests in files, as `kubectl apply -f` would take them, with what is wrong in them and where it stands.
 
-`validate` prints the problems, `dev` runs what has none. Of a Secret the data counts; documents of other
-groups are none of our business.
+`validate` prints the problems, `dev` runs what has none. Of a Secret the data counts; of other groups'
+documents only that they are ones.
 """
 
 import base64
@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter
 from agentfleet_cli.yaml_lines import Document, NotYamlError, read_documents
 from agentfleet_core.api.structural import Problem, ProblemKind
 from agentfleet_core.api.v1alpha1 import AnyResource
-from agentfleet_core.api.validation import is_ours, manifest_problems
+from agentfleet_core.api.validation import is_ours, manifest_problems, nameless
 from agentfleet_core.errors import InvalidManifest
 from agentfleet_core.fleet.review import review
 
@@ -49,7 +49,8 @@ class Loaded:
     """What files hold. `resources` are those that the API server would accept."""
 
     resources: list[AnyResource] = field(default_factory=list)
-    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    secrets: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
+    """By namespace and name."""
     problems: list[FileProblem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     documents: dict[Identity, Document] = field(default_factory=dict)
@@ -92,10 +93,12 @@ def _load_file(file: Path, loaded: Loaded, beside: Loaded | None) -> None:
         loaded.problems.append(FileProblem(file, error.line, "", "", "", str(error), ProblemKind.VALUE))
         return
     for document in documents:
+        if is_ours(document.value):
+            _load_ours(document, loaded, beside)
+            continue
+        loaded.problems += (_in_file(document, one) for one in nameless(document.value))
         if document.value.get("kind") == "Secret":
             loaded.problems += _load_secret(document, loaded)
-        elif is_ours(document.value):
-            _load_ours(document, loaded, beside)
 
 
 def _load_ours(document: Document, loaded: Loaded, beside: Loaded | None) -> None:
@@ -137,7 +140,7 @@ def _in_file(document: Document, problem: Problem) -> FileProblem:
 
 
 def _load_secret(document: Document, loaded: Loaded) -> Iterator[FileProblem]:
-    _, _, name = identity(document.value)
+    namespace, _, name = identity(document.value)
     data, plain = document.value.get("data") or {}, document.value.get("stringData") or {}
     values: dict[str, bytes] = {}
     for key, value in data.items():
@@ -149,7 +152,7 @@ def _load_secret(document: Document, loaded: Loaded) -> Iterator[FileProblem]:
             )
             yield _in_file(document, problem)
     values |= {key: str(value).encode() for key, value in plain.items()}
-    loaded.secrets[name] = values
+    loaded.secrets.setdefault(namespace, {})[name] = values
 
 
 def _review(loaded: Loaded, now: datetime, beside: Loaded | None, secrets_are_here: bool) -> None:
@@ -160,11 +163,11 @@ def _review(loaded: Loaded, now: datetime, beside: Loaded | None, secrets_are_he
     resources = loaded.resources + [
         one for one in around.resources if _identity_of(one) not in loaded.documents
     ]
-    secrets = around.secrets | loaded.secrets
     existing = {**around.documents, **loaded.documents}
     for namespace in {one.metadata.namespace for one in loaded.resources}:
         fleet = [one for one in resources if one.metadata.namespace == namespace]
         names = [(kind, name) for where, kind, name in existing if where == namespace]
+        secrets = around.secrets.get(namespace, {}) | loaded.secrets.get(namespace, {})
         for finding in review(fleet, secrets if secrets_are_here else None, now, existing=names):
             document = loaded.documents.get((namespace, finding.kind, finding.name))
             if document is not None:

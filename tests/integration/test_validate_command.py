@@ -133,6 +133,12 @@ def test_secrets_are_asked_for_only_when_the_files_are_all_there_is(fleet: Path)
         (POOL + "---\n" + POOL, "x.yaml:11  metadata.name: AgentPool interactive stands in fleet/x.yaml:3"),
         (POOL.replace("spec:", "spec: {}\nspec:"), "fleet/x.yaml:4  spec: stands twice in one object"),
         (POOL.replace("kind: AgentPool\n", ""), "fleet/x.yaml:1  kind: is required"),
+        (POOL.partition("\n")[2], "x.yaml:1  apiVersion: is required; write agentfleet.dev/v1alpha1"),
+        (POOL.replace(".dev/", ".dv/"), 'apiVersion: "agentfleet.dv/v1alpha1" is not served; write'),
+        (POOL + "---\nfoo: bar\n", "fleet/x.yaml:9  apiVersion: is required"),
+        ("apiVersion: v1\nmetadata: {name: a}\n", "fleet/x.yaml:1  kind: is required"),
+        ("kind: Secret\nmetadata: {name: a}\n", "fleet/x.yaml:1  apiVersion: is required"),
+        (POOL.replace("kind: AgentPool", "kind: {a: b}"), "kind: "),
         ("apiVersion: agentfleet.dev/v1alpha1\nkind: AgentPool\nspec: {}\n", "metadata.name: is required"),
         (POOL.replace("active}", "active, labels: {a: 1}}"), "metadata.labels.a: must be a string"),
         (POOL.replace("name: interactive", "name: {}"), "metadata.name: must be a string, not an object"),
@@ -155,7 +161,10 @@ def test_bytes_that_are_no_text_are_told_too(fleet: Path) -> None:
 def test_documents_of_others_lists_and_json_are_read_as_kubectl_reads_them(fleet: Path) -> None:
     for file in fleet.iterdir():
         file.unlink()
-    (fleet / "ns.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n---\n")
+    (fleet / "ns.yaml").write_text(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n---\n"
+        "apiVersion: app.terraform.io/v1alpha2\nkind: AgentPool\nmetadata: {name: theirs}\n"
+    )
     ours = {"apiVersion": "agentfleet.dev/v1alpha1", "kind": "AgentPool", "spec": {}}
     items = [{**ours, "metadata": {"name": name}} for name in ("a", "b")]
     (fleet / "list.json").write_text(
@@ -172,9 +181,21 @@ def test_each_namespace_is_a_fleet_of_its_own(fleet: Path) -> None:
     assert 'spec.pool: "interactive" names no AgentPool; there is none' in lines[0]
 
 
-def test_nothing_of_ours_is_said_and_a_path_that_is_not_there_is_refused(fleet: Path, tmp_path: Path) -> None:
+def test_a_secret_serves_its_own_namespace_alone(fleet: Path) -> None:
+    metadata = "metadata: {name: anthropic, namespace: other}"
+    secret = f"apiVersion: v1\nkind: Secret\n{metadata}\nstringData: {{api-key: k}}\n"
+    (fleet / "secrets.yaml").write_text(secret)
+    code, lines = run("-f", "fleet", "--secrets")
+    assert code == 1
+    assert 'spec.provider.apiKeySecretRef.name: "anthropic" names no Secret; there is none' in lines[0]
+
+
+def test_nothing_of_ours_is_said_and_a_path_without_files_is_refused(fleet: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert run("-f", "empty") == (0, ["no AgentPool, TaskType, TenantBudget or ModelTier in 0 files"])
+    (tmp_path / "theirs.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+    assert run("-f", "theirs.yaml") == (0, ["no AgentPool, TaskType, TenantBudget or ModelTier in 1 file"])
+    code, lines = run("-f", "empty")
+    assert (code, lines) == (3, ["error: empty: no .yaml, .yml or .json file is in there"])
     code, lines = run("-f", "nowhere")
     assert code == 3
     assert "nowhere does not exist" in lines[0]

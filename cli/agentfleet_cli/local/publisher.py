@@ -57,7 +57,7 @@ class Publisher:
         manifests = read_manifests(self._manifests, before=self._loaded)
         local = localize(
             manifests.resources,
-            manifests.secrets,
+            {name: keys for named in manifests.secrets.values() for name, keys in named.items()},
             simulator_url=self._simulator_url,
             provider_key=self._provider_key,
             new_key=self._key_ring.key,

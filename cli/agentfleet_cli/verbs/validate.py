@@ -8,6 +8,7 @@ import typer
 
 from agentfleet_cli.manifests import FileProblem, Loaded, load_manifests
 from agentfleet_cli.output import Format, OutputOption, say_json, verb
+from agentfleet_core.errors import InvalidManifest
 
 Files = Annotated[
     list[Path],
@@ -40,6 +41,8 @@ def validate(
     now = datetime.now(UTC)
     beside = load_manifests(against, now) if against else None
     loaded = load_manifests(filename, now, beside=beside, secrets_are_here=secrets)
+    if not loaded.files:
+        raise InvalidManifest(f"{' and '.join(map(str, filename))}: no .yaml, .yml or .json file is in there")
     if output is Format.JSON:
         say_json(_as_json(loaded))
     else:

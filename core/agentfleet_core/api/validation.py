@@ -6,6 +6,7 @@ type, the rules.
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -37,8 +38,17 @@ LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:
-    """Of our group, whatever the version: other documents are none of our business."""
-    return str(document.get("apiVersion", "")).partition("/")[0] == GROUP
+    """Of our group whatever the version, or one of our kinds with that group left out or misspelt."""
+    group = str(document.get("apiVersion") or "").partition("/")[0]
+    meant = not group or get_close_matches(group, [GROUP])
+    return group == GROUP or (bool(meant) and str(document.get("kind")) in BY_NAME)
+
+
+def nameless(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """What nobody's document may lack: without these it goes nowhere."""
+    for field in ("apiVersion", "kind"):
+        if not document.get(field):
+            yield Problem(field, "is required", ProblemKind.REQUIRED)
 
 
 def manifest_problems(document: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> list[Problem]:
@@ -70,13 +80,14 @@ def _body(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identity_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
-    if document.get("apiVersion") != API_VERSION:
-        message = f'"{document.get("apiVersion")}" is not served; write {API_VERSION}'
-        yield Problem("apiVersion", message, ProblemKind.VALUE)
-    kind = document.get("kind")
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if not version:
+        yield Problem("apiVersion", f"is required; write {API_VERSION}", ProblemKind.REQUIRED)
+    elif version != API_VERSION:
+        yield Problem("apiVersion", f'"{version}" is not served; write {API_VERSION}', ProblemKind.VALUE)
     if kind is None:
         yield Problem("kind", "is required", ProblemKind.REQUIRED)
-    elif kind not in BY_NAME:
+    elif str(kind) not in BY_NAME:
         yield Problem(
             "kind", f'"{kind}" is no kind of {GROUP}; {choices(str(kind), BY_NAME)}', ProblemKind.VALUE
         )
