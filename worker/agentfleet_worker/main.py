@@ -23,6 +23,7 @@ from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import WorkerSettings, read_worker_settings
 from agentfleet_core.telemetry.logs import set_up_logs
 from agentfleet_core.telemetry.server import ProbeServer
+from agentfleet_worker.attempt.guard import ENDS_PROCESS
 from agentfleet_worker.process.drain import drain
 from agentfleet_worker.process.housekeeping import follow_config
 from agentfleet_worker.process.wiring import Parts, Wired, wired
@@ -57,19 +58,26 @@ def main(worker: "type[Worker] | None" = None, *, interruptible: bool = True) ->
 
 def run(worker: "Worker", signals: Sequence[signal.Signals]) -> int:
     """Runs until a signal; the exit code."""
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
         import uvloop
 
-        loop_factory = uvloop.new_event_loop
+        new_loop = uvloop.new_event_loop
     calm_collector()
     # Never closed: that would wait for handlers' threads, and the process ends next.
-    runner = asyncio.Runner(loop_factory=loop_factory)
-    loop = runner.get_loop()
+    loop = new_loop()
     loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="handler"))
     for number in signals:
         loop.add_signal_handler(number, worker.stop)
-    return runner.run(worker.run())
+    task = loop.create_task(worker.run())
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except ENDS_PROCESS as error:
+            if task.done():
+                raise
+            # From a callback of users' code, which no task owns. The loop goes on where it was left.
+            log.error("%r in a callback cannot end a worker", error)
 
 
 def calm_collector() -> None:

@@ -1,6 +1,8 @@
 """Whatever users' code raises becomes its task's failure, with words; the worker and its others go on."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from tests.integration.worker.handlers import GATES
@@ -55,3 +57,29 @@ async def test_calls_of_a_task_group_park_their_task_like_any_other(fleet: Fleet
         fleet.tenant("acme", {"name": "small", "period": "Day", "amount": "1.00"})
         await fleet.publish()
         assert len(output(await fleet.ended(task))) == 2
+
+
+CALLS_BACK = """
+import asyncio, os, sys
+from agentfleet_worker.main import Worker, run
+
+class CallsBack(Worker):
+    def __init__(self):
+        pass
+
+    async def run(self):
+        done = asyncio.Event()
+        for callback in (sys.exit, done.set):
+            asyncio.get_running_loop().call_soon(callback)
+        await done.wait()
+        return 7
+
+os._exit(run(CallsBack(), ()))
+"""
+
+
+def test_an_exit_in_a_bare_callback_ends_no_worker() -> None:
+    """No task owns a callback, so there is none to fail: what it raised is logged."""
+    ended = subprocess.run([sys.executable, "-c", CALLS_BACK], capture_output=True, text=True, check=False)
+    assert ended.returncode == 7, ended.stderr
+    assert "SystemExit" in ended.stderr
