@@ -24,7 +24,7 @@ from agentfleet_operator.kube import KubeApi
 from agentfleet_operator.leadership import Leadership
 from agentfleet_operator.pools import Pools
 from agentfleet_operator.publishing import Publishing
-from agentfleet_operator.resources import WorkerDefaults
+from agentfleet_operator.resources import WorkerDefaults, template_revision
 from agentfleet_operator.secrets import SecretReader
 from agentfleet_operator.state import FleetState
 from agentfleet_operator.statuses import Statuses
@@ -59,7 +59,14 @@ class Fleet:
         )
         self._autoscaler = Autoscaler(redis, fleet_id, self._follower, self._pools)
         self._publishing = Publishing(
-            fleet_id, state, SecretReader(api, state), redis, self._follower, leadership, self._compiled
+            fleet_id,
+            state,
+            SecretReader(api, state),
+            redis,
+            self._follower,
+            leadership,
+            self._compiled,
+            lambda pool, spec, tiers: template_revision(fleet_id, pool, spec, tiers, defaults),
         )
         self._told: dict[str, PoolObservation | None] = {}
         self._hands = asyncio.Semaphore(POOLS_AT_ONCE)

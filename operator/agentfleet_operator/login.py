@@ -1,5 +1,5 @@
-"""How this process logs in to the API server: by KUBECONFIG where it is set, else as the pod's service account,
-else by the user's own kubeconfig. The watches and the calls log in alike.
+"""How this process logs in to the API server: by KUBECONFIG where it is set, else as the pod's service
+account, else by the user's own kubeconfig. The watches and the calls log in alike.
 """
 
 import os

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from agentfleet_core.errors import AgentfleetError, Conflict, Unavailable
-from agentfleet_core.fleet.compile import Compiled, compile_fleet, secret_names
+from agentfleet_core.fleet.compile import Compiled, RevisionOf, compile_fleet, secret_names
 from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.fleet.store import ConfigFollower, publish
 from agentfleet_core.keyspace.connect import reaching_redis
@@ -47,6 +47,7 @@ class Publishing:
         follower: ConfigFollower,
         leadership: Leadership,
         compiled: Callable[[Compiled], None],
+        revision_of: RevisionOf,
     ) -> None:
         self._fleet_id = fleet_id
         self._keys = FleetKeys(fleet_id)
@@ -56,6 +57,7 @@ class Publishing:
         self._follower = follower
         self._leadership = leadership
         self._compiled = compiled
+        self._revision_of = revision_of
         self._last: Compiled | None = None
         self._cost_seconds = 0.0
 
@@ -88,7 +90,12 @@ class Publishing:
         secrets = await self._secrets.read(self._state.secrets_in_use)
         began = time.perf_counter()
         self._last = compile_fleet(
-            self._fleet_id, resources, secrets, datetime.now(UTC), previous=self._previous()
+            self._fleet_id,
+            resources,
+            secrets,
+            datetime.now(UTC),
+            previous=self._previous(),
+            revision_of=self._revision_of,
         )
         self._cost_seconds = time.perf_counter() - began
         self._compiled(self._last)

@@ -1,7 +1,7 @@
 """PURE. A pool's revision to the Deployment that runs its workers.
 
-The pod template depends on the pool's spec and on which provider keys the fleet's tiers name, on nothing
-else: neither a tenant nor a limit nor a price replaces a pod.
+The pod template depends on the pool's spec, on which provider keys the fleet's tiers name, and on what the
+installation gives to every worker, on nothing else: neither a tenant nor a limit nor a price replaces a pod.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from typing import Any
 
 from agentfleet_core.api.v1alpha1 import API_VERSION, AgentPoolSpec, ModelTierSpec
 from agentfleet_core.api.v1alpha1.agent_pool import Worker
+from agentfleet_core.fleet.revision import pool_revision
 from agentfleet_core.settings import FleetId
 from agentfleet_operator.overlay import merged
 from agentfleet_operator.views import POOL_LABEL, REVISION_LABEL
@@ -75,6 +76,16 @@ def provider_keys(tiers: Iterable[ModelTierSpec]) -> tuple[SecretKey, ...]:
         (ref.name, ref.key) for ref in (tier.provider.api_key_secret_ref for tier in tiers) if ref is not None
     }
     return tuple(SecretKey(name, key) for name, key in sorted(refs))
+
+
+def template_revision(
+    fleet: FleetId, pool: str, spec: AgentPoolSpec, tiers: Iterable[ModelTierSpec], defaults: WorkerDefaults
+) -> str:
+    """Of all that the pod template is made of: no change of it may be left to the Deployment's own rolling
+    update, which stops busy workers as readily as idle ones.
+    """
+    bare = PoolRevision(fleet, pool, "", "", spec, provider_keys(tiers), defaults)
+    return pool_revision(spec, _template(bare))
 
 
 def selector(pool: str, revision: str) -> dict[str, str]:

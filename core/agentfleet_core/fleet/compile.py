@@ -7,7 +7,7 @@ that is not in it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -32,6 +32,10 @@ from agentfleet_core.settings import FleetId
 
 ADMIN_KEY = SecretKeyRef(name="agentfleet-admin", key="api-key")
 """Where the keys that may see and steer the whole fleet are; a line each. No Secret: nobody may."""
+
+
+RevisionOf = Callable[[str, AgentPoolSpec, Iterable[ModelTierSpec]], str]
+"""A pool's name, its spec and the fleet's tiers to its revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,17 @@ def compile_fleet(
     now: datetime,
     *,
     previous: FleetConfig | None = None,
+    revision_of: RevisionOf = lambda name, spec, tiers: pool_revision(spec),
 ) -> Compiled:
-    """The config of `resources`, all of one namespace. `previous` is the config published now, if any."""
+    """The config of `resources`, all of one namespace. `previous` is the config published now, if any.
+
+    `revision_of`: whoever runs workers knows what else than a pool's spec makes its workers what they are.
+    """
     findings = [*review(resources, secrets, now)]
     before = previous or FleetConfig(install=fleet_id.install, namespace=fleet_id.namespace)
     bad = {(one.kind, one.name) for one in findings}
-    pools = _pools(resources, bad, before)
     tiers = _tiers(resources, bad, before)
+    pools = _pools(resources, bad, before, lambda name, spec: revision_of(name, spec, tiers.values()))
     types = _types(resources, bad, before)
     dangling = [*_dangling(types, pools, tiers)]
     for one in dangling:
@@ -107,7 +115,12 @@ def secret_names(resources: Sequence[AnyResource]) -> frozenset[str]:
 Bad = set[tuple[str, str]]
 
 
-def _pools(resources: Sequence[AnyResource], bad: Bad, before: FleetConfig) -> dict[str, CompiledPool]:
+def _pools(
+    resources: Sequence[AnyResource],
+    bad: Bad,
+    before: FleetConfig,
+    revision_of: Callable[[str, AgentPoolSpec], str],
+) -> dict[str, CompiledPool]:
     pools: dict[str, CompiledPool] = {}
     for one in resources:
         if not isinstance(one, AgentPool):
@@ -119,7 +132,7 @@ def _pools(resources: Sequence[AnyResource], bad: Bad, before: FleetConfig) -> d
             if name not in before.pools:
                 continue
             spec = before.pools[name].spec.model_copy(update=_always_obeyed(one.spec))
-        pools[name] = CompiledPool(spec=spec, revision=pool_revision(spec), deleting=deleting)
+        pools[name] = CompiledPool(spec=spec, revision=revision_of(name, spec), deleting=deleting)
     return pools
 
 

@@ -2,6 +2,7 @@
 nothing.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -96,6 +97,27 @@ async def test_a_rollout_waits_for_new_workers_and_spares_busy_ones(here: World)
     alone = await here.until("Deployment", lambda all_: len(all_) == 1)
     assert asked(alone) == [2]
     await here.condition("AgentPool", "interactive", "Progressing", "False")
+
+
+async def test_a_new_installation_image_rolls_as_carefully_as_a_pools_own(here: World) -> None:
+    old = await staffed(here, "worker-a", "worker-b")
+    await here.submit("interactive")
+    claim = await claimed(here, "worker-a")
+
+    await asyncio.to_thread(here.stop_operators)
+    here.start_operator("upgraded", AGENTFLEET_WORKER_IMAGE="registry.test/agentfleet-worker:2")
+
+    both = await here.until("Deployment", lambda all_: asked(all_) == [1, 2])
+    [new] = [one for one in both if one["metadata"]["uid"] != old["metadata"]["uid"]]
+    assert new["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.test/agentfleet-worker:2"
+    [kept] = [one for one in both if one["metadata"]["uid"] == old["metadata"]["uid"]]
+    assert kept["spec"]["template"] == old["spec"]["template"], "no rolling update stops its workers"
+    await here.add_pod(new, "worker-c")
+    await here.report_ready(new, 1)
+    await here.until("Deployment", lambda all_: asked_of(all_, old) == 1)
+    [left] = [one for one in await here.items("Pod") if cost(one)]
+    assert left["metadata"]["name"] == "worker-b"
+    await settle(here, claim)
 
 
 def asked(deployments: list[Json]) -> list[int]:

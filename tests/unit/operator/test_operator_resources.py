@@ -14,6 +14,7 @@ from agentfleet_operator.resources import (
     WorkerDefaults,
     deployment,
     provider_keys,
+    template_revision,
 )
 
 
@@ -28,6 +29,36 @@ def revision(spec: dict[str, Any] | None = None, **changes: Any) -> PoolRevision
         "defaults": WorkerDefaults(redis_url="redis://redis:6379/0"),
     }
     return PoolRevision(**(given | changes))
+
+
+def tier(secret: str, rank: int = 1) -> ModelTierSpec:
+    band = {"input": "1", "output": "1", "cacheRead": "1", "cacheWrite5m": "1", "cacheWrite1h": "1"}
+    model = {"name": "m", "prices": [{"effectiveFrom": "2026-01-01", "bands": [band]}]}
+    return ModelTierSpec.model_validate(
+        {"rank": rank, "models": [model], "provider": {"apiKeySecretRef": {"name": secret, "key": "k"}}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "moves"),
+    [
+        ({}, False),
+        ({"spec": AgentPoolSpec(concurrency=9)}, False),
+        ({"defaults": WorkerDefaults(redis_url="redis://redis:6379/0", image="worker:2")}, True),
+        ({"defaults": WorkerDefaults(redis_url="redis://redis:6379/0", service_account="other")}, True),
+        ({"tiers": [tier("gateway")]}, True),
+        ({"spec": AgentPoolSpec.model_validate({"terminationGracePeriodSeconds": 5})}, True),
+    ],
+)
+def test_the_revision_moves_with_all_that_a_pod_is_made_of(changes: dict[str, Any], *, moves: bool) -> None:
+    known: dict[str, Any] = {
+        "fleet": FleetId("agentfleet", "shop"),
+        "pool": "interactive",
+        "spec": AgentPoolSpec(),
+        "tiers": [tier("anthropic")],
+        "defaults": WorkerDefaults(redis_url="redis://redis:6379/0"),
+    }
+    assert (template_revision(**(known | changes)) != template_revision(**known)) is moves
 
 
 def pod(body: dict[str, Any]) -> dict[str, Any]:
@@ -102,14 +133,7 @@ def test_a_pool_without_an_image_of_its_own_takes_the_installations() -> None:
 
 
 def test_two_tiers_with_one_key_mount_it_once() -> None:
-    band = {"input": "1", "output": "1", "cacheRead": "1", "cacheWrite5m": "1", "cacheWrite1h": "1"}
-    model = {"name": "m", "prices": [{"effectiveFrom": "2026-01-01", "bands": [band]}]}
-    tiers = [
-        ModelTierSpec.model_validate(
-            {"rank": rank, "models": [model], "provider": {"apiKeySecretRef": {"name": name, "key": "k"}}}
-        )
-        for rank, name in enumerate(("z", "a", "z"), start=1)
-    ]
+    tiers = [tier(name, rank) for rank, name in enumerate(("z", "a", "z"), start=1)]
     assert provider_keys(tiers) == (SecretKey("a", "k"), SecretKey("z", "k"))
 
 
