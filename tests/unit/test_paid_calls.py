@@ -158,6 +158,21 @@ async def test_a_tier_whose_models_all_wait_parks_until_the_first_of_them_is_fre
     assert calls.wire.sent == []
 
 
+@pytest.mark.usefixtures("quick")
+async def test_a_tier_that_is_deleted_meanwhile_serves_the_calls_that_it_has_begun(tmp_path: Path) -> None:
+    follower = Switchboard("small", "spare")
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        follower.config.tiers.pop("fast", None)
+        if model_of(request) == "small":
+            return httpx2.Response(500, content=b"cough")
+        return httpx2.Response(200, content=said("hi"))
+
+    calls = Calls(tmp_path, Wire(answer), follower)
+    assert (await calls.ask(say="hello", most=100)).json()["text"] == "hi"
+    assert await spent_and_held(calls) == (8 * MICRO, 0)
+
+
 async def test_what_another_worker_was_told_holds_here_too(tmp_path: Path) -> None:
     follower = Switchboard()
     calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), follower)
@@ -168,12 +183,22 @@ async def test_what_another_worker_was_told_holds_here_too(tmp_path: Path) -> No
     assert calls.wire.sent == []
 
 
-async def test_the_fleet_is_told_of_a_wait_that_is_worth_telling(tmp_path: Path) -> None:
-    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200)), Switchboard())
-    calls.health.pause("fast", "small", 0.4)
-    calls.health.pause("fast", "small", 30.0)
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"retry-after": "120"}, [("fast", "small", 120.0)]),
+        ({"retry-after": "0.1"}, []),  # over before others have heard of it
+        ({}, []),  # how long is this call's own guess
+    ],
+)
+async def test_the_fleet_is_told_of_the_wait_that_the_provider_asked_for(
+    tmp_path: Path, headers: dict[str, str], told: list[tuple[str, str, float]]
+) -> None:
+    answers = iter([httpx2.Response(429, headers=headers), httpx2.Response(200, content=said("hi"))])
+    calls = Calls(tmp_path, Wire(lambda _: next(answers)), Switchboard("small", "spare"))
+    assert (await calls.ask(say="hello", most=100)).status_code == 200
     await calls.background.finish(10)
-    assert calls.told == [("fast", "small", 30.0)]
+    assert calls.told == told
 
 
 async def test_another_model_does_not_wait(tmp_path: Path) -> None:

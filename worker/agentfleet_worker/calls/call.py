@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from agentfleet_core.api.v1alpha1 import ModelTierSpec
 from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates
 from agentfleet_core.providers.port import Provider
@@ -67,6 +68,8 @@ class Target:
     """Where a call goes."""
 
     route: Route
+    tier: ModelTierSpec
+    """As it was when the call began: one that is deleted meanwhile serves what it has begun."""
     provider: Provider
     base_url: str
     key: SecretKeyRef | None

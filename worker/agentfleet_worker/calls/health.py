@@ -26,12 +26,15 @@ class Health:
         self._background = background
         self._free_at: dict[tuple[str, str], float] = {}
 
-    def pause(self, tier: str, model: str, seconds: float) -> None:
-        """No call of the tier to this model leaves before then."""
+    def pause(self, tier: str, model: str, seconds: float, *, asked_seconds: float | None = None) -> None:
+        """No call of the tier to this model leaves before then.
+
+        `asked_seconds`: what the provider itself asked for; that alone concerns other workers too.
+        """
         name = (tier, model)
         self._free_at[name] = max(self._free_at.get(name, 0.0), time.monotonic() + seconds)
-        if seconds >= WORTH_TELLING_SECONDS:
-            self._background.start(self._tell_fleet(tier, model, seconds))
+        if asked_seconds is not None and asked_seconds >= WORTH_TELLING_SECONDS:
+            self._background.start(self._tell_fleet(tier, model, asked_seconds))
 
     async def wait(self, tier: str, model: str, until: float) -> float:
         """0 once the model is free; at once the seconds until then, when that is after `until`

@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -77,9 +77,8 @@ class CallLoop:
         """
         while True:
             paid.tries += 1
-            headers = self._routes.headers(
-                paid.target, paid.headers
-            )  # before the hold: the key may be missing
+            # Before the hold, since the key may be missing.
+            headers = self._routes.headers(paid.target, paid.headers)
             held = await self._money.hold(paid)
             if not isinstance(held, Hold):
                 await self._around(paid, _soonest(paid, held))
@@ -109,7 +108,7 @@ class CallLoop:
         payer, attempt = asked.payer, asked.payer.running
         wanted = asked.call.tier if asked.own else asked.request.get("model")
         target = self._routes.find(payer, wanted)
-        others = {model.name for model in self._routes.tier(target).models if wanted == target.route.model}
+        others = {model.name for model in target.tier.models if wanted == target.route.model}
         return PaidCall(
             payer=payer,
             call=asked.call,
@@ -122,15 +121,13 @@ class CallLoop:
         )
 
     def _bounded(
-        self, request: Mapping[str, Any], target: Target, now_ms: int, *, another: bool = False,
-        counted: int | None = None,
-    ) -> Bounded:  # fmt: skip
-        """Raises `CostUnknown`."""
+        self, request: Mapping[str, Any], target: Target, now_ms: int, *, another: bool = False
+    ) -> Bounded:
+        """`another`: than the model whose turns the request holds. Raises `CostUnknown`."""
         rates = self._routes.rates(target, now_ms)
         addressed = target.provider.addressed(request, target.route.model, another=another)
         payload = orjson.dumps(addressed)
-        amount = target.provider.worst_cost(addressed, payload, rates, counted)
-        return Bounded(target, payload, rates, amount)
+        return Bounded(target, payload, rates, target.provider.worst_cost(addressed, payload, rates))
 
     def _failed(self, paid: PaidCall, broken: Broken, verdict: Retry) -> Unhealthy:
         paid.failures += 1
@@ -138,7 +135,7 @@ class CallLoop:
             paid.failures, random=random.random(), retry_after_seconds=broken.retry_after_seconds
         )
         if verdict.slows_fleet:
-            self._health.pause(paid.tier, paid.model, seconds)
+            self._health.pause(paid.tier, paid.model, seconds, asked_seconds=broken.retry_after_seconds)
         return Unhealthy(paid.failures, seconds, in_time=time.monotonic() + seconds < paid.until)
 
     async def _around(self, paid: PaidCall, obstacle: Obstacle) -> bool:
@@ -170,7 +167,7 @@ class CallLoop:
         return Case(
             obstacle=obstacle,
             route=target.route,
-            tier=self._routes.tier(target),
+            tier=target.tier,
             tenant=paid.payer.tenant,
             budget=self._money.budget_of(paid.payer.tenant),
             now_ms=paid.payer.running.now_ms(),
@@ -181,9 +178,8 @@ class CallLoop:
     def _take(self, paid: PaidCall, route: Route) -> bool:
         """False: that model has no price, so it is none to fall back on."""
         try:
-            bounded = self._bounded(
-                paid.bounded.request, self._routes.target(route), paid.payer.running.now_ms(), another=True
-            )
+            target = replace(paid.target, route=route)
+            bounded = self._bounded(paid.bounded.request, target, paid.payer.running.now_ms(), another=True)
         except CostUnknown:
             paid.given_up.add(route.model)
             return False
@@ -196,9 +192,11 @@ class CallLoop:
         paid.was_counted = True
         counted = await self._tries.count(paid, self._routes.headers(paid.target, paid.headers))
         if counted is not None:
-            paid.bounded = self._bounded(
-                paid.bounded.request, paid.target, paid.payer.running.now_ms(), counted=counted
+            bounded = paid.bounded
+            amount = bounded.target.provider.worst_cost(
+                bounded.request, bounded.payload, bounded.rates, counted
             )
+            paid.bounded = replace(bounded, amount=amount)
 
 
 def _soonest(paid: PaidCall, obstacle: Obstacle) -> Obstacle:

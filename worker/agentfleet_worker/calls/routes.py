@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx2
 
-from agentfleet_core.api.v1alpha1 import ModelTierSpec
 from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates, find_model, rates_of
 from agentfleet_core.errors import InvalidInput, Unavailable
@@ -44,12 +43,12 @@ class Routes:
         bounds = payer.running.spec.tier
         asked = wanted or payer.running.claim.envelope.tier
         if wanted is None or wanted in tiers or wanted == payer.running.claim.envelope.tier:
-            return self.target(route(bounds, tiers, asked=asked))
+            return self._target(route(bounds, tiers, asked=asked))
         allowed = allowed_tiers(bounds, tiers)
         for name in allowed:
             for model in tiers[name].models:
                 if model.name == wanted:
-                    return self.target(Route(name, wanted, RouteReason.TIER_REQUESTED))
+                    return self._target(Route(name, wanted, RouteReason.TIER_REQUESTED))
         there = ", ".join(allowed) or "none"
         raise InvalidInput(
             f'"{wanted}" is no tier of this fleet, nor a model that {payer.task_type} may use; '
@@ -59,16 +58,6 @@ class Routes:
 
     def model_for(self, payer: Payer) -> str:
         return self.find(payer).route.model
-
-    def target(self, chosen: Route) -> Target:
-        provider = self._follower.config.tiers[chosen.tier].provider
-        known = self._providers[provider.type]
-        return Target(
-            chosen, known, (provider.base_url or known.url).rstrip("/"), provider.api_key_secret_ref
-        )
-
-    def tier(self, target: Target) -> ModelTierSpec:
-        return self._follower.config.tiers[target.route.tier]
 
     def paid_at(self, path: str) -> Provider | None:
         """Whose API has a paid call at this path."""
@@ -85,11 +74,18 @@ class Routes:
         name = (config.version, chosen.tier, chosen.model, now.date().isoformat())
         rates = self._rates.get(name)
         if rates is None:
-            rates = rates_of(find_model(config.tiers[chosen.tier], chosen.model), now)
+            tier = config.tiers.get(chosen.tier, target.tier)
+            rates = rates_of(find_model(tier, chosen.model), now)
             if len(self._rates) >= 1_000:
                 self._rates.clear()
             self._rates[name] = rates
         return rates
+
+    def _target(self, chosen: Route) -> Target:
+        tier = self._follower.config.tiers[chosen.tier]
+        provider = self._providers[tier.provider.type]
+        url = (tier.provider.base_url or provider.url).rstrip("/")
+        return Target(chosen, tier, provider, url, tier.provider.api_key_secret_ref)
 
     def headers(self, target: Target, callers: Headers) -> Headers:
         """Of a request to the provider: the caller's, without its address, its key and what it accepts.
