@@ -17,9 +17,10 @@ from pydantic import Field, TypeAdapter
 from agentfleet_cli.yaml_lines import Document, NotYamlError, read_documents
 from agentfleet_core.api.structural import Problem, ProblemKind
 from agentfleet_core.api.v1alpha1 import AnyResource
-from agentfleet_core.api.validation import is_ours, manifest_problems, nameless
+from agentfleet_core.api.validation import BY_NAME, is_ours, manifest_problems, nameless
 from agentfleet_core.errors import InvalidManifest
 from agentfleet_core.fleet.review import review
+from agentfleet_core.suggest import meant
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 RESOURCE: Final[TypeAdapter[AnyResource]] = TypeAdapter(Annotated[AnyResource, Field(discriminator="kind")])
@@ -166,7 +167,8 @@ def _review(loaded: Loaded, now: datetime, beside: Loaded | None, secrets_are_he
     existing = {**around.documents, **loaded.documents}
     for namespace in {one.metadata.namespace for one in loaded.resources}:
         fleet = [one for one in resources if one.metadata.namespace == namespace]
-        names = [(kind, name) for where, kind, name in existing if where == namespace]
+        # Also under a kind that is misspelt: that is told where it stands, and once.
+        names = [(meant(kind, BY_NAME) or kind, name) for where, kind, name in existing if where == namespace]
         secrets = around.secrets.get(namespace, {}) | loaded.secrets.get(namespace, {})
         for finding in review(fleet, secrets if secrets_are_here else None, now, existing=names):
             document = loaded.documents.get((namespace, finding.kind, finding.name))

@@ -26,6 +26,7 @@ from agentfleet_core.errors import (
     Unauthorized,
     Unavailable,
 )
+from agentfleet_core.problems import problem_of
 
 
 class WrongCommandLine(InvalidRequest):
@@ -60,7 +61,19 @@ class Format(StrEnum):
     JSON = "json"
 
 
-OutputOption = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs")]
+def _format(text: str) -> Format:
+    try:
+        return Format(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is no output: there are {' and '.join(Format)}") from error
+
+
+OutputOption = Annotated[
+    Format,
+    typer.Option(
+        "--output", "-o", parser=_format, metavar="|".join(Format), help="text for people, json for programs"
+    ),
+]
 TenantOption = Annotated[
     str | None, typer.Option("--tenant", help="act for this tenant of a running `agentfleet dev`")
 ]
@@ -69,22 +82,25 @@ P = ParamSpec("P")
 
 
 def verb(function: Callable[P, None]) -> Callable[P, None]:
-    """A command whose errors become one line on stderr and an exit code."""
+    """A command whose errors become one line on stderr, as JSON where it speaks that, and an exit code."""
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        with one_line_errors():
+        with one_line_errors(as_json=kwargs.get("output") is Format.JSON):
             function(*args, **kwargs)
 
     return guarded
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except AgentfleetError as error:
-        say_error(str(error))
+        if as_json:
+            print(json.dumps(problem_of(error), ensure_ascii=False), file=sys.stderr)
+        else:
+            say_error(str(error))
         raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error

@@ -6,12 +6,16 @@ from difflib import get_close_matches
 SHOWN = 8
 
 
+def meant(wrong: str, known: Iterable[str]) -> str | None:
+    return next(iter(get_close_matches(wrong, known, n=1)), None)
+
+
 def choices(wrong: str, known: Iterable[str]) -> str:
     """`did you mean fast?`, else `there are capable, fast`, else `there is none`."""
     names = sorted(known)
-    close = get_close_matches(wrong, names, n=1)
+    close = meant(wrong, names)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {close}?"
     if not names:
         return "there is none"
     listed = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -192,3 +192,62 @@ def test_the_demo_spends_real_money_only_after_a_yes_at_a_terminal(
     assert demo_verb.real_key(demo_verb.EXAMPLE) == used
     assert asked == [] or "at most $1.03" in asked[0]
     assert bool(asked) == (terminal and bool(key))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "title", "words"),
+    [
+        (["get", "pools"], 5, "Unavailable", "no fleet is running here"),
+        (["why", "interactive"], 2, "Invalid request", "write pool/NAME or task/ID"),
+        (["submit", "a", "n:=x"], 3, "Invalid request", "not JSON"),
+    ],
+)
+def test_with_json_output_an_error_is_json_too(
+    arguments: list[str], code: int, title: str, words: str
+) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--output", "json"])
+    assert result.exit_code == code
+    assert result.stdout == ""
+    problem = json.loads(result.stderr)
+    assert problem["title"] == title
+    assert words in problem["detail"]
+
+
+def test_another_output_is_refused_with_those_that_exist() -> None:
+    result = CliRunner().invoke(app, ["get", "pools", "--output", "yaml"])
+    assert result.exit_code == 2
+    assert "yaml is no output: there are text and json" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_a_misspelt_kind_is_one_error_and_what_refers_to_it_none(tmp_path: Path) -> None:
+    manifest = tmp_path / "fleet.yaml"
+    manifest.write_text(MISSPELT_KIND)
+    result = CliRunner().invoke(app, ["validate", "-f", str(manifest)])
+    assert result.exit_code == 1
+    assert 'kind: "AgentPol" is no kind of agentfleet.dev; did you mean AgentPool?' in result.stdout
+    assert "1 error in 1 file" in result.stdout
+
+
+MISSPELT_KIND = """
+apiVersion: agentfleet.dev/v1alpha1
+kind: AgentPol
+metadata: {name: default}
+spec: {concurrency: 4}
+---
+apiVersion: agentfleet.dev/v1alpha1
+kind: TaskType
+metadata: {name: echo}
+spec: {pool: default, tier: {default: fast}, handler: "shop.agents:echo"}
+---
+apiVersion: agentfleet.dev/v1alpha1
+kind: ModelTier
+metadata: {name: fast}
+spec:
+  rank: 1
+  provider: {type: Anthropic, baseUrl: "http://gateway"}
+  models:
+    - name: claude-haiku-5-5
+      prices:
+        - effectiveFrom: "2026-01-01"
+          bands: [{input: "1", output: "5", cacheRead: "0.1", cacheWrite5m: "1.25", cacheWrite1h: "2"}]
+"""
