@@ -171,6 +171,11 @@ class PoolKeys:
         return f"{self.tag}:blocked"
 
     @property
+    def blocked_why(self) -> str:
+        """Hash: tenant to the reason of its newest block, which holds as long as `blocked` says."""
+        return f"{self.tag}:blocked:why"
+
+    @property
     def bell(self) -> str:
         """List of a few tokens: idle workers block on it."""
         return f"{self.tag}:bell"

@@ -48,6 +48,7 @@ class MemoryQueue:
         self._virtual: dict[str, float] = {}
         self._virtual_now = 0.0
         self._blocked: dict[str, float] = {}
+        self._blocked_why: dict[str, str] = {}
         self._workers: dict[str, WorkerRecord] = {}
         self._draining: set[str] = set()
         self._totals: Counter[str] = Counter()
@@ -173,7 +174,17 @@ class MemoryQueue:
         return True
 
     async def get(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
-        return [self._tasks[task_id].record() if task_id in self._tasks else None for task_id in task_ids]
+        return [
+            self._record(self._tasks[task_id]) if task_id in self._tasks else None for task_id in task_ids
+        ]
+
+    def _record(self, task: MemoryTask) -> TaskRecord:
+        """A blocked tenant's queued task is told as parked."""
+        record, tenant = task.record(), task.envelope.tenant
+        if task.state is not TaskState.QUEUED or not self._is_blocked(tenant):
+            return record
+        until = int(min(self._blocked[tenant], task.expires_ms))
+        return replace(record, state=TaskState.PARKED, not_before_ms=until, reason=self._blocked_why[tenant])
 
     async def steps(self, task_id: str) -> Mapping[str, bytes]:
         task = self._tasks.get(task_id)
@@ -370,6 +381,7 @@ class MemoryQueue:
             self._park(task, due, deferred=True)
             if settlement.block_tenant:
                 self._blocked[task.envelope.tenant] = due or NEVER
+                self._blocked_why[task.envelope.tenant] = settlement.reason
         else:
             task.event("handed_back", b"{}")
             task.state, task.since_ms = TaskState.QUEUED, self.now_ms

@@ -333,6 +333,38 @@ class TestParking:
         assert record is not None
         assert (record.reason, record.failures, record.not_before_ms) == ("BudgetExhausted", 0, due)
 
+    async def test_a_blocked_tenants_task_in_the_queue_tells_what_it_waits_for(self, room: Room) -> None:
+        await room.submit(envelope("globex"))
+        claim = await room.claim_one()
+        queued, short = envelope("globex"), envelope("globex", expires_after_seconds=60)
+        await room.submit(queued, short, envelope("acme"))
+        due, why = claim.now_ms + 3_600_000, "BudgetExhausted: $5.00 of $5.00 are spent for day"
+        block = settled(claim, SettleKind.PARK, not_before_ms=due, block_tenant=True, reason=why)
+        await room.queue.settle([block])
+
+        first, second = await room.queue.get([queued.id, short.id])
+        assert first is not None
+        assert second is not None
+        assert (first.state, first.not_before_ms, first.reason) == (TaskState.PARKED, due, why)
+        assert second.not_before_ms == second.admitted_ms + 60_000, "it expires before that"
+        assert await room.queue.cancel(short.id, "Asked")
+
+        await room.queue.unblock("globex")
+        [again] = await room.queue.get([queued.id])
+        assert again is not None
+        assert (again.state, again.not_before_ms, again.reason) == (TaskState.QUEUED, 0, "")
+        assert len(await room.claim(9)) == 3
+
+    async def test_a_block_that_is_over_is_told_no_more(self, room: Room) -> None:
+        await room.submit(envelope("globex"))
+        claim = await room.claim_one()
+        [queued] = await room.submit(envelope("globex"))
+        block = settled(claim, SettleKind.PARK, not_before_ms=claim.now_ms + 5_000, block_tenant=True)
+        await room.queue.settle([block])
+        assert await room.state(queued.id) is TaskState.PARKED
+        await room.pass_time(5_001)
+        assert await room.state(queued.id) is TaskState.QUEUED
+
     async def test_unblocking_lets_all_of_the_tenant_go_on(self, room: Room) -> None:
         await room.submit(*[envelope("globex") for _ in range(3)])
         first, second = await room.claim(2)

@@ -67,6 +67,7 @@ local function set_aside(id, attempt, at, tenant, more)
   park(id, at[3], due, true)
   if more.block then
     call('ZADD', tag .. ':blocked', due == 0 and '+inf' or due, tenant)
+    call('HSET', tag .. ':blocked:why', tenant, more.reason)
   end
 end
 

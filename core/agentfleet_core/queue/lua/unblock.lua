@@ -3,6 +3,7 @@
 --@include pool
 local tenant = ARGV[4]
 local lifted = call('ZREM', tag .. ':blocked', tenant)
+call('HDEL', tag .. ':blocked:why', tenant)
 local ids = call('SRANDMEMBER', deferred_prefix .. tenant, ARGV[5])
 for _, id in ipairs(ids) do resume(id, now) end
 if lifted == 1 then
