@@ -3,7 +3,7 @@
 from agentfleet_core.planner.memory import Memory
 from agentfleet_core.planner.policies import workers_for
 from agentfleet_core.planner.reasons import Reason
-from agentfleet_core.planner.replay import workers_held
+from agentfleet_core.planner.replay import kept_now
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.staffing import slots_at_hand, slots_for_rate
 from agentfleet_core.planner.wording import count, percent, seconds
@@ -11,6 +11,8 @@ from agentfleet_core.planner.work import arrival_rate
 from agentfleet_core.queue.depth import claimable, has_work, running
 
 RATE_WINDOW_SECONDS = 60.0
+STEADY_SHARE = 0.9
+"""At most this is what the rate alone is staffed for; how many more the promise needs, the replay says."""
 
 
 def demand(pool: PoolSnapshot, memory: Memory | None) -> Note:
@@ -30,22 +32,22 @@ def _backlog(pool: PoolSnapshot) -> Note:
 
 
 def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
-    """The most of three: what the rate needs, what recurring bursts needed, what is there now."""
+    """The most of three: what recurring bursts needed, what the rate needs, what is there now needs."""
     scaling = pool.spec.scaling
     target = scaling.target_wait_seconds
     rate = arrival_rate(pool, RATE_WINDOW_SECONDS)
-    steady = workers_for(pool, slots_for_rate(rate, service, target, memory.aim))
-    held = workers_held(memory.replay, memory.aim, pool.now_seconds)
+    steady = workers_for(pool, slots_for_rate(rate, service, target, min(STEADY_SHARE, memory.promise)))
+    kept = kept_now(memory.replay, memory.kept, pool.now_seconds)
     now = workers_for(pool, slots_at_hand(claimable(pool), running(pool), service, target))
-    need = max(steady, held, now)
     promise = f"so {percent(scaling.target_percent)} start within {seconds(target)}"
-    if need == now and now > max(steady, held):
-        return Note(Reason.WORK_AT_HAND, need, f"{_at_hand(pool, service)}: {promise}")
-    if need == held and held > steady:
+    need = max(steady, kept, now)
+    if now > max(steady, kept):
+        return Note(Reason.WORK_AT_HAND, now, f"{_at_hand(pool, service)}: {promise}")
+    if kept > max(steady, now):
         text = (
-            f"bursts of the last minutes needed {count(held, 'worker')}, kept while they may recur: {promise}"
+            f"bursts of the last minutes needed {count(kept, 'worker')}, kept while they may recur: {promise}"
         )
-        return Note(Reason.BURSTS_RECUR, need, text)
+        return Note(Reason.BURSTS_RECUR, kept, text)
     return Note(Reason.TARGET_WAIT, need, f"{_at_hand(pool, service)}: {promise}")
 
 

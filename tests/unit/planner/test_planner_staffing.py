@@ -1,11 +1,13 @@
-"""Erlang C, the replay of the recent past, and the aim that real waits move."""
+"""Erlang C, the replay of the recent past, the choice of what to keep, and the error budget."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from agentfleet_core.planner.choice import cheapest
 from agentfleet_core.planner.memory import Memory, remember
-from agentfleet_core.planner.replay import fresh_replay, skip, step, workers_held
+from agentfleet_core.planner.replay import Moment, Replay, fresh_replay, kept_now, skip, step
 from agentfleet_core.planner.snapshot import Bucket, PoolSnapshot
 from agentfleet_core.planner.staffing import slots_at_hand, slots_for_rate
 from agentfleet_core.testing.pools import NOW, pool
@@ -37,40 +39,89 @@ def test_what_is_there_now_needs_a_slot_each_or_less_where_waiting_is_allowed() 
     assert slots_at_hand(waiting=10, running=4, service_seconds=1.0, target_seconds=5.0) == 6
 
 
-def burst_every(gap: int, times: int, size: int = 40) -> tuple[int, float]:
-    """The workers held after so many bursts, and the time; 4 at once, 2 s each, 2 s of target wait."""
+def replayed(arrivals: list[int], *, needed: int = 20) -> Replay:
+    """A second each; 4 at once per worker, 2 s each, 2 s of target wait, 6 s to start."""
     replay = fresh_replay(most_workers=20, concurrency=4, target_seconds=2.0, service_seconds=2.0)
-    now = 0.0
-    for _ in range(times):
-        for second in range(gap):
-            now += 1
-            replay = step(replay, size if second == 0 else 0, 2.0, now)
-    return workers_held(replay, 0.9, now), now
+    due = 0.0
+    for second, count in enumerate(arrivals):
+        fallen_due = float(sum(arrivals[: max(0, second - 1)]))
+        replay = step(replay, Moment(second + 1.0, count, fallen_due, due, 0.5, needed, 2.0, 6.0, 5.0))
+        due = fallen_due
+    return replay
 
 
-def test_bursts_that_come_back_keep_the_workers_they_need() -> None:
-    held, _ = burst_every(60, 5)
+def burst_every(gap: int, times: int, size: int = 40) -> Replay:
+    return replayed(([size] + [0] * (gap - 1)) * times)
 
-    # In two seconds of waiting each slot serves once more: 40 tasks need 20 slots, fewer for 90 %.
-    assert 4 <= held <= 6
+
+def test_who_keeps_more_workers_starts_fewer_late_and_pays_for_it() -> None:
+    replay = burst_every(60, 5)
+
+    assert list(replay.late) == sorted(replay.late, reverse=True)
+    assert replay.late[0] > replay.late[-1]
+    assert replay.cost[0] < replay.cost[5] < replay.cost[10] < replay.cost[-1]
+
+
+def test_bursts_that_come_back_are_in_time_with_the_workers_they_need() -> None:
+    replay = burst_every(60, 5)
+    # In two seconds of waiting each slot serves once more: 40 tasks need 20 slots, so 5 workers.
+    assert replay.late[5] <= 10 < replay.late[3]
+
+
+def test_a_burst_longer_than_a_workers_start_is_served_by_workers_called_for_it() -> None:
+    short, long = replayed([8] * 6 + [0] * 30), replayed([8] * 60 + [0] * 30)
+
+    assert short.late[0] / short.judged > 0.9
+    assert long.late[0] / long.judged < 0.5
+
+
+def test_tasks_that_end_later_than_usual_keep_the_replay_busy() -> None:
+    usual = Moment(1.0, 8, 0.0, 0.0, 0.5, 2, 2.0, 6.0, 5.0)
+    replay = fresh_replay(most_workers=4, concurrency=4, target_seconds=2.0, service_seconds=2.0)
+
+    quick, slow = step(replay, usual), step(replay, replace(usual, ending=0.01))
+    for second in range(2, 20):
+        later = replace(usual, end_seconds=float(second), arrivals=0)
+        quick, slow = step(quick, later), step(slow, replace(later, ending=0.01))
+
+    assert slow.running[-1] > quick.running[-1]
 
 
 def test_when_bursts_stop_coming_their_workers_are_let_go() -> None:
-    replay = fresh_replay(most_workers=20, concurrency=4, target_seconds=2.0, service_seconds=2.0)
-    replay = step(replay, 40, 2.0, 1.0)
-
+    replay = replayed([40], needed=5)
     quiet = skip(replay, 299, 300.0)
 
-    assert workers_held(quiet, 0.9, 300.0) == workers_held(replay, 0.9, 1.0)
-    assert workers_held(skip(quiet, 2, 302.0), 0.9, 302.0) == 0
+    assert kept_now(quiet, 4, 300.0) == kept_now(replay, 4, 1.0) == 4
+    assert kept_now(quiet, 18, 300.0) == 5
+    assert kept_now(skip(quiet, 2, 302.0), 18, 302.0) == 0
 
 
-def test_one_rare_burst_among_much_smooth_work_is_not_held_for() -> None:
-    replay = fresh_replay(most_workers=20, concurrency=4, target_seconds=2.0, service_seconds=2.0)
-    for second in range(600):
-        replay = step(replay, 60 if second == 500 else 4, 2.0, float(second))
+LATE, COST = (100.0, 40.0, 10.0, 9.0), (10.0, 20.0, 40.0, 400.0)
 
-    assert workers_held(replay, 0.95, 600.0) < workers_held(replay, 0.999, 600.0)
+
+@pytest.mark.parametrize(
+    ("allowed", "owed", "kept"),
+    [
+        (100.0, 100.0, 0),
+        (50.0, 50.0, 1),
+        (10.0, 10.0, 2),
+        (9.0, 9.0, 3),
+        (1.0, 1.0, 2),
+        (50.0, 10.0, 2),
+        (50.0, 9.0, 2),
+    ],
+    ids=[
+        "nothing is kept that the promise does not need",
+        "the cheapest that keeps it",
+        "a higher promise",
+        "the promise is kept at any price",
+        "what no number keeps is not paid for at any price",
+        "what is overdrawn is paid back",
+        "but not at any price",
+    ],
+)
+def test_the_cheapest_that_keeps_the_promise(allowed: float, owed: float, kept: int) -> None:
+    assert cheapest(LATE, COST, allowed=allowed, owed=owed) == kept
 
 
 def seen_at(now: float, *, late: bool, memory: object) -> PoolSnapshot:
@@ -83,11 +134,12 @@ def seen_at(now: float, *, late: bool, memory: object) -> PoolSnapshot:
     return PoolSnapshot(**{name: getattr(seen, name) for name in seen.__slots__} | {"now_seconds": now})
 
 
-def test_broken_promises_raise_the_aim_and_kept_ones_lower_it() -> None:
-    kept = remember(seen_at(NOW, late=False, memory=None), 2.0)
-    broken = remember(seen_at(NOW, late=True, memory=None), 2.0)
+def test_broken_promises_leave_a_smaller_budget_than_kept_ones() -> None:
+    kept = remember(seen_at(NOW, late=False, memory=None), 2.0).record
+    broken = remember(seen_at(NOW, late=True, memory=None), 2.0).record
 
-    assert kept.aim < 0.95 < broken.aim
+    assert kept.judged == pytest.approx(broken.judged)
+    assert kept.late < 0.05 * kept.judged < broken.late
 
 
 def test_the_same_history_is_taken_in_once() -> None:
@@ -104,4 +156,5 @@ def test_a_changed_promise_begins_anew() -> None:
     fresh = remember(other, 2.0)
 
     assert isinstance(fresh, Memory)
-    assert fresh.aim == pytest.approx(0.8)
+    assert fresh.promise == pytest.approx(0.8)
+    assert fresh.record.late == 0
