@@ -61,7 +61,7 @@ class Gate:
     def __init__(self, services: Services, catalog: Catalog) -> None:
         self._services = services
         self._catalog = catalog
-        self._refusals: dict[tuple[str, str], BudgetExhausted | None] = {}
+        self._refusals: dict[tuple[str, str, str], BudgetExhausted | None] = {}
 
     async def admit(self, submission: Submission) -> "asyncio.Future[Admitted]":
         """On its way into the queue; the future fails with `Conflict` or `Unavailable`.
@@ -82,11 +82,12 @@ class Gate:
 
     async def _require_budget(self, submission: Submission) -> None:
         envelope = submission.envelope
-        asked = (envelope.type, envelope.tier)
+        asked = (envelope.pool, envelope.type, envelope.tier)
         if asked not in self._refusals:
-            now = await redis_time(self._services.redis)
+            services, now = self._services, await redis_time(self._services.redis)
+            queue = services.queues.pool(envelope.pool)
             self._refusals[asked] = await budget_refusal(
-                self._services.ledger, self._catalog, submission.offer, envelope, now
+                services.ledger, queue, self._catalog, submission.offer, envelope, now
             )
         refusal = self._refusals[asked]
         if refusal is not None:

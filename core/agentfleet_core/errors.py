@@ -23,6 +23,7 @@
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 
 class AgentfleetError(Exception):
@@ -96,13 +97,15 @@ class Overloaded(AgentfleetError):
 
 
 class BudgetExhausted(AgentfleetError):
-    """A reserve was refused which no open hold could free."""
+    """A reserve was refused which no open hold could free. `resets_at` is on the limit's own clock; None:
+    never.
+    """
 
-    def __init__(self, message: str, *, tenant: str, limit: str, resets_at_ms: int | None) -> None:
+    def __init__(self, message: str, *, tenant: str, limit: str, resets_at: datetime | None) -> None:
         super().__init__(message)
         self.tenant = tenant
         self.limit = limit
-        self.resets_at_ms = resets_at_ms
+        self.resets_at = resets_at
 
 
 class DeadlineExceeded(AgentfleetError):

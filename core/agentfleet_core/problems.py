@@ -6,7 +6,7 @@ An error that has no row here is a defect, answered as `internal-error` with not
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agentfleet_core.errors import (
     AgentfleetError,
@@ -99,11 +99,10 @@ def problem_of(error: BaseException, *, kind: ProblemType | None = None) -> dict
         case Overloaded(retry_after_seconds=seconds):
             problem["retry_after_seconds"] = seconds
         case BudgetExhausted():
-            resets = error.resets_at_ms
             problem |= {
                 "tenant": error.tenant,
                 "limit": error.limit,
-                "resets_at": None if not resets else datetime.fromtimestamp(resets / 1000, UTC).isoformat(),
+                "resets_at": error.resets_at and error.resets_at.isoformat(),
             }
         case DeadlineExceeded():
             problem |= {"scope": error.scope, "seconds": error.seconds}
@@ -136,8 +135,8 @@ def _built(
     if kind is Overloaded:
         return Overloaded(detail, retry_after_seconds=retry_after_seconds)
     if kind is BudgetExhausted:
-        resets = _milliseconds(problem.get("resets_at"))
-        return BudgetExhausted(detail, tenant=text("tenant"), limit=text("limit"), resets_at_ms=resets)
+        resets = datetime.fromisoformat(text("resets_at")) if text("resets_at") else None
+        return BudgetExhausted(detail, tenant=text("tenant"), limit=text("limit"), resets_at=resets)
     if kind is DeadlineExceeded:
         return DeadlineExceeded(text("scope"), _number(problem.get("seconds")))
     if kind is ProviderError:
@@ -152,12 +151,6 @@ def _by_status(status: int) -> type[AgentfleetError]:
     if not 400 <= status < 500:
         return Unavailable
     return next((kind for kind, row in TABLE.items() if row.status == status), InvalidRequest)
-
-
-def _milliseconds(text: object) -> int | None:
-    if not isinstance(text, str):
-        return None
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _number(value: object) -> float:

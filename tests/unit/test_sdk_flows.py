@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Generator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -22,6 +24,7 @@ from agentfleet_core.errors import (
 )
 from agentfleet_core.problems import problem_of
 
+MIDNIGHT = datetime(2026, 11, 25, tzinfo=ZoneInfo("Europe/Berlin"))
 TASK = wire.task("interactive.01kavqz8s3h6x2m4n7p9q1r5t8")
 
 
@@ -90,7 +93,7 @@ def test_an_absurd_retry_after_is_bounded() -> None:
         (NotFound("task", "x"), 404),
         (Conflict("another body"), 409),
         (Unauthorized("no key"), 401),
-        (BudgetExhausted("spent", tenant="acme", limit="day", resets_at_ms=1_795_561_200_000), 402),
+        (BudgetExhausted("spent", tenant="acme", limit="day", resets_at=MIDNIGHT), 402),
     ],
 )
 def test_a_problem_becomes_the_error_that_the_server_raised(error: Exception, status: int) -> None:

@@ -11,6 +11,7 @@ and in the leases, and a second account of it would cost time and could disagree
 import contextlib
 import itertools
 import logging
+import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
@@ -222,6 +223,16 @@ class PoolQueue:
     async def unblock(self, tenant: str) -> None:
         while await self._run("unblock", tenant, UNBLOCK_CHUNK):
             pass
+
+    async def blocked_until(self, tenant: str) -> int | None:
+        """Redis's milliseconds from which the tenant may start again in this pool, 0 for once it is unblocked;
+        None when nothing blocks it. The time may be over.
+        """
+        with reaching_redis():
+            score = await self.redis.zscore(self.calls.keys.blocked, tenant)
+        if score is None:
+            return None
+        return 0 if score == math.inf else int(score)
 
     async def audit(self, *, deep: bool = False) -> bool:
         """Compares sums, and recounts from the records where they differ, or at once when `deep`."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.servers.coordinator import (
+    ACME_KEY,
     Coordinator,
     client,
     fleet_config,
@@ -16,9 +17,12 @@ from tests.servers.coordinator import (
 )
 
 from agentfleet_cli.local.redis_server import RedisServer, free_port, redis_server
+from agentfleet_core.api.v1alpha1 import TenantBudgetSpec
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Reserved
 from agentfleet_core.budget.windows import all_windows
+from agentfleet_core.fleet.config import key_hash
+from agentfleet_core.queue.envelope import SettleKind
 from agentfleet_core.settings import FleetId, Settings
 
 
@@ -70,7 +74,8 @@ async def test_who_would_rather_not_wait_is_told_that_the_budget_is_spent(coordi
     problem = refused.json()
     assert (refused.status_code, problem["title"]) == (402, "Budget exhausted")
     assert (problem["tenant"], problem["limit"]) == ("acme", "day")
-    assert problem["detail"].startswith("Tenant acme has spent $5.00 of $5.00 for Day. It resets at ")
+    spent = "Tenant acme has spent $5.00 of $5.00 for Day."
+    assert problem["detail"].startswith(f"{spent} It resets at {problem['resets_at']}. ")
     assert "Raise limits[0].amount of TenantBudget acme" in problem["detail"]
     assert datetime.fromisoformat(problem["resets_at"]) > datetime.now(UTC)
     assert (await coordinator.acme.post("/v1/tasks", json=refund())).status_code == 201
@@ -84,6 +89,55 @@ async def test_too_little_left_for_one_call_is_as_good_as_spent(coordinator: Coo
 
     assert refused.status_code == 402
     assert "and one call may cost $0.0" in refused.json()["detail"]
+
+
+async def block(coordinator: Coordinator, until_ms: int) -> None:
+    """As a worker does whose call of acme's did not fit what is left."""
+    await coordinator.submitted()
+    why = "BudgetExhausted: $4.99 of $5.00 are spent for day"
+    await coordinator.settle(
+        await coordinator.claim(), SettleKind.PARK, not_before_ms=until_ms, block_tenant=True, reason=why
+    )
+
+
+async def test_who_would_rather_not_wait_behind_a_blocked_tenants_tasks_is_refused(
+    coordinator: Coordinator,
+) -> None:
+    await spend(coordinator, 1_000_000_000)
+    (day,) = all_windows(fleet_config(coordinator.fleet).tenants["acme"].spec, datetime.now(UTC))
+    await block(coordinator, day.end_ms)
+
+    refused = await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))
+
+    problem = refused.json()
+    assert (refused.status_code, problem["limit"]) == (402, "day")
+    assert datetime.fromisoformat(problem["resets_at"]).timestamp() * 1000 == day.end_ms
+    assert problem["detail"].startswith(
+        "Tenant acme has spent $1.00 of $5.00 for Day, and a call does not fit the rest. It resets at "
+    )
+    elsewhere = await coordinator.acme.post("/v1/tasks", json=refund(mode="reject", pool="batch"))
+    assert elsewhere.status_code == 201, "no call was refused in that pool"
+    assert (await coordinator.globex.post("/v1/tasks", json=refund(mode="reject"))).status_code == 201
+    await coordinator.queue().unblock("acme")
+    assert (await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))).status_code == 201
+
+
+async def test_the_reset_is_told_on_the_limits_own_clock(redis: RedisServer, fleet_id: FleetId) -> None:
+    day = {"name": "day", "period": "Day", "amount": "5.00", "timeZone": "Asia/Kolkata"}
+    acme = {"tenant": "acme", "limits": [day]}
+    tenants = {"acme": {"budget": "acme", "spec": acme, "keyHashes": [key_hash(ACME_KEY.encode())]}}
+    async with running_coordinator(redis, fleet_id, tenants=tenants) as coordinator:
+        windows = all_windows(TenantBudgetSpec.model_validate(acme), datetime.now(UTC))
+        reserved = await coordinator.services.ledger.reserve(
+            "acme", "task/1/1", 5_000_000_000, windows, lease_ms=60_000
+        )
+        assert isinstance(reserved, Reserved)
+        await coordinator.services.ledger.settle(reserved.hold, 5_000_000_000)
+
+        problem = (await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))).json()
+
+    assert problem["resets_at"].endswith("T00:00:00+05:30")
+    assert f"for Day (Asia/Kolkata). It resets at {problem['resets_at']}. " in problem["detail"]
 
 
 async def test_what_is_only_held_is_not_spent(coordinator: Coordinator) -> None:
