@@ -18,6 +18,7 @@ from agentfleet_core.fleet.compile import Compiled
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.settings import FleetId
+from agentfleet_core.telemetry import metrics
 from agentfleet_operator.apply import Writer
 from agentfleet_operator.events import Events
 from agentfleet_operator.kube import KubeApi
@@ -95,6 +96,7 @@ class Fleet:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _compiled(self, compiled: Compiled) -> None:
+        metrics.TENANTS.follow(compiled.config.tenants, fleet=self._fleet_id.namespace)
         self._pools.follow(compiled.config)
         self._statuses.judge(compiled)
 

@@ -68,6 +68,8 @@ class Statuses:
         self._config: FleetConfig | None = None
         self._verdicts: dict[Key, Verdict] = {}
         self._balances: dict[str, list[Balance]] | None = None
+        self._measured: set[tuple[str, str]] = set()
+        """Tenant and limit of the budgets' gauges."""
         self._blocked: Counter[str] = Counter()
         self._marked: set[Key] = set()
         self._due: dict[Key, float] = {}
@@ -230,17 +232,23 @@ class Statuses:
             for view in self._state.of_kind("TenantBudget"):
                 self.mark(view.kind, view.name)
             if self._balances is not None and self._balances != before:
-                _measure(self._balances)
+                self._measure(self._balances)
 
     def _windows(self, config: FleetConfig) -> dict[str, tuple[LimitWindow, ...]]:
         now = datetime.now(UTC)
         return {tenant: all_windows(one.spec, now) for tenant, one in config.tenants.items()}
 
-
-def _measure(balances: dict[str, list[Balance]]) -> None:
-    for tenant, found in balances.items():
-        label = metrics.TENANTS.of(tenant)
-        for one in found:
-            metrics.BUDGET_SPENT_USD.labels(label, one.limit.name).set(one.spent / NANO_PER_USD)
-            metrics.BUDGET_HELD_USD.labels(label, one.limit.name).set(one.held / NANO_PER_USD)
-            metrics.BUDGET_LIMIT_USD.labels(label, one.limit.name).set(one.limit.amount / NANO_PER_USD)
+    def _measure(self, balances: dict[str, list[Balance]]) -> None:
+        """A limit that is gone leaves no gauge behind."""
+        measured = set()
+        for tenant, found in balances.items():
+            for one in found:
+                labels = (metrics.TENANTS.of(tenant), one.limit.name)
+                metrics.BUDGET_SPENT_USD.labels(*labels).set(one.spent / NANO_PER_USD)
+                metrics.BUDGET_HELD_USD.labels(*labels).set(one.held / NANO_PER_USD)
+                metrics.BUDGET_LIMIT_USD.labels(*labels).set(one.limit.amount / NANO_PER_USD)
+                measured.add(labels)
+        for gone in self._measured - measured:
+            for gauge in (metrics.BUDGET_SPENT_USD, metrics.BUDGET_HELD_USD, metrics.BUDGET_LIMIT_USD):
+                gauge.remove(*gone)
+        self._measured = measured

@@ -22,6 +22,7 @@ from agentfleet_core.queue.envelope import Envelope, PoolCounters, SettleKind, S
 from agentfleet_core.queue.ids import new_task_id
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
+from agentfleet_core.telemetry.metrics import REGISTRY, exposition
 
 SPEC = AgentPoolSpec.model_validate({"scaling": {"idleSecondsToZero": 0, "stabilizationSeconds": 0}})
 
@@ -202,11 +203,32 @@ async def test_an_idle_worker_is_drained_in_redis_before_the_number_falls(loop: 
 
 
 async def test_a_pool_that_left_the_config_is_forgotten(loop: Loop) -> None:
+    assert b'{pool="chat"' in exposition()
+
     loop.view.config = replace_pools(loop.view.config, "batch")
     loop.autoscaler.wake()
     await loop.runner.plan_where("batch")
 
     assert set(loop.autoscaler.pools) == {"batch"}
+    gauges = {line for line in exposition().splitlines() if b'{pool="chat"' in line and b"_total" not in line}
+    assert not gauges
+
+
+async def test_what_the_queue_ends_by_itself_is_counted_once(loop: Loop) -> None:
+    def cancelled() -> float:
+        labels = {"pool": "chat", "task_type": "echo", "state": "cancelled"}
+        return REGISTRY.get_sample_value("agentfleet_tasks_ended_total", labels) or 0
+
+    before = cancelled()
+    for number in (1, 2):
+        queue = await loop.submit("chat")
+        (claim,) = await queue.claim(f"w{number}", 1, lease_ms=60_000)
+        await loop.runner.plan_where("chat", running=1)
+        assert await queue.cancel(claim.envelope.id, "Asked")
+        await loop.runner.plan_where("chat", running=0)
+        loop.autoscaler.wake("chat")
+        await loop.runner.plan_where("chat", running=0)
+        assert cancelled() == before + number
 
 
 def replace_pools(config: FleetConfig, *names: str) -> FleetConfig:

@@ -58,3 +58,11 @@ def test_a_tenant_without_a_budget_shares_the_label_other() -> None:
     assert [tenants.of(name) for name in ("acme", "globex", "umbrella", "made-up")] == [
         "acme", "globex", "other", "other",
     ]  # fmt: skip
+
+
+def test_one_operator_knows_the_tenants_of_each_of_its_fleets() -> None:
+    tenants = metrics.TenantLabels()
+    tenants.follow(["acme"], fleet="shop")
+    tenants.follow(["globex"], fleet="bank")
+    tenants.follow(["umbrella"], fleet="bank")
+    assert [tenants.of(name) for name in ("acme", "globex", "umbrella")] == ["acme", "other", "umbrella"]

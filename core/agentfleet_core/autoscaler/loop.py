@@ -18,15 +18,15 @@ from redis.exceptions import RedisError
 from redis.typing import EncodableT, FieldT
 
 from agentfleet_core.autoscaler.carry_out import Carriers
+from agentfleet_core.autoscaler.measure import count_ends, count_plan, forget
 from agentfleet_core.autoscaler.ports import Actuator, CounterSource, FleetView
 from agentfleet_core.autoscaler.record import encode_plan
 from agentfleet_core.autoscaler.source import RedisCounters
-from agentfleet_core.autoscaler.state import PoolState, ScaleEvent
+from agentfleet_core.autoscaler.state import PoolState
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.keyspace.connect import channels_of
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.planner.plan import plan
-from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
 from agentfleet_core.settings import FleetId
 from agentfleet_core.telemetry import metrics
 
@@ -119,6 +119,7 @@ class Autoscaler:
         known = self._follower.config.pools
         for name in [name for name in self._states if name not in known]:
             del self._states[name]
+            forget(name)
         now = self._monotonic()
         due = [name for name in known if name in self._dirty or self._state(name).due_at_seconds <= now]
         self._dirty.clear()
@@ -145,7 +146,9 @@ class Autoscaler:
         metrics.REDIS_UP.set(1)
         now = self._monotonic()
         for name, reading in zip(pools, counters, strict=True):
-            self._state(name).read(reading, now)
+            state = self._state(name)
+            count_ends(name, state.history.last, reading)
+            state.read(reading, now)
         for name, found in zip(staffed, records, strict=True):
             seen = self._actuator.observe(name)
             self._state(name).read_workers(found, seen.live_workers if seen else None)
@@ -172,7 +175,7 @@ class Autoscaler:
         if made.drain or made.replicas != seen.replicas:
             self._carriers.start(state.name)
         self._actuator.planned(snapshot, made)
-        _count(snapshot, made, before, event)
+        count_plan(snapshot, made, before, event)
         return not told
 
     async def _carry_out(self, name: str) -> None:
@@ -213,21 +216,3 @@ class Autoscaler:
     async def _follow_config(self) -> None:
         async for _ in self._follower.changes():
             self.wake()
-
-
-def _count(snapshot: PoolSnapshot, made: PoolPlan, before: PoolPlan | None, event: ScaleEvent | None) -> None:
-    """The plan as metrics."""
-    pool = made.pool
-    states = ("waiting", "blocked", "running", "parked", "due", "orphaned")
-    for word in states:
-        metrics.QUEUE_TASKS.labels(pool, word).set(getattr(snapshot, word))
-    metrics.QUEUE_OLDEST_WAIT_SECONDS.labels(pool).set(snapshot.oldest_wait_seconds)
-    metrics.REPLICAS_WANTED.labels(pool).set(made.wanted)
-    metrics.REPLICAS_READY.labels(pool).set(snapshot.ready)
-    if before is not None and before.limited_by and before.limited_by != made.limited_by:
-        metrics.POOL_LIMITED.labels(pool, before.limited_by).set(0)
-    if made.limited_by:
-        metrics.POOL_LIMITED.labels(pool, made.limited_by).set(1)
-    if event is not None:
-        direction = "up" if event.after > event.before else "down"
-        metrics.SCALE_EVENTS.labels(pool, direction, event.reason).inc()

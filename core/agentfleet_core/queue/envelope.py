@@ -220,6 +220,9 @@ class PoolCounters:
     now_ms: int
     blocked_tenants: Mapping[str, int] = field(default_factory=dict)
     """Tenant to its tasks that no budget admits now, queued or parked; at most 20, largest first."""
+    unsettled_ends: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """State and task type to how many ended so by the queue's own hand: expired, cancelled, or dead with
+    their workers. Those that a worker settled are not among them."""
     missing_code: Sequence[MissingCode] = ()
     """By revision and path; at most 20, each for an hour after it was last met."""
 

@@ -168,9 +168,9 @@ def decode_event(task_id: str, number: int, kept: bytes) -> Event:
 
 def decode_counters(reply: Sequence[Any]) -> PoolCounters:
     """As counters.lua returns it."""
-    *states, totals, blocked, missing = reply
+    *states, counted, blocked, missing = reply
     waiting, blocked_total, running, parked, due, orphaned, oldest, next_due, now = map(int, states)
-    admitted, started, ended, busy, wait, spent = (int(total or 0) for total in totals)
+    totals = dict(zip(counted[::2], counted[1::2], strict=True))
     return PoolCounters(
         waiting=waiting,
         blocked=blocked_total,
@@ -180,18 +180,28 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
         orphaned=orphaned,
         oldest_waiting_ms=oldest,
         next_due_ms=next_due,
-        admitted_total=admitted,
-        started_total=started,
-        ended_total=ended,
-        busy_ms_total=busy,
-        wait_ms_total=wait,
-        spent_total=spent,
+        admitted_total=int(totals.get(b"admitted", 0)),
+        started_total=int(totals.get(b"started", 0)),
+        ended_total=int(totals.get(b"ended", 0)),
+        busy_ms_total=int(totals.get(b"busy_ms", 0)),
+        wait_ms_total=int(totals.get(b"wait_ms", 0)),
+        spent_total=int(totals.get(b"spent", 0)),
         now_ms=now,
         blocked_tenants={
             tenant.decode(): int(count) for tenant, count in zip(blocked[::2], blocked[1::2], strict=True)
         },
+        unsettled_ends=dict(_unsettled_ends(totals)),
         missing_code=tuple(_missing_code(missing, now)),
     )
+
+
+def _unsettled_ends(totals: Mapping[bytes, bytes]) -> Iterator[tuple[tuple[str, str], int]]:
+    """Of the totals, those named `end:<state>:<task type>`."""
+    for name, counted in totals.items():
+        word, _, rest = name.decode().partition(":")
+        if word == "end":
+            state, _, task_type = rest.partition(":")
+            yield (state, task_type), int(counted)
 
 
 def _missing_code(fields: Sequence[bytes], now_ms: int) -> Iterator[MissingCode]:

@@ -164,11 +164,13 @@ class TenantLabels:
 
     def __init__(self, most: int = 1_000) -> None:
         self._most = most
+        self._of_fleets: dict[str, frozenset[str]] = {}
         self._known: frozenset[str] = frozenset()
 
-    def follow(self, tenants: Iterable[str]) -> None:
-        """Call on each new fleet config. Past `most` names, in order, the rest share `other`."""
-        self._known = frozenset(sorted(tenants)[: self._most])
+    def follow(self, tenants: Iterable[str], *, fleet: str = "") -> None:
+        """Call on each new config of a fleet. Past `most` names, in order, the rest share `other`."""
+        self._of_fleets[fleet] = frozenset(tenants)
+        self._known = frozenset(sorted(frozenset().union(*self._of_fleets.values()))[: self._most])
 
     def of(self, tenant: str) -> str:
         return tenant if tenant in self._known else self.OTHER

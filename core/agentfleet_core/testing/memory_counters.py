@@ -10,7 +10,11 @@ BLOCKED_NAMED = 20
 
 
 def count(
-    tasks: Sequence[MemoryTask], blocked_until: Mapping[str, float], totals: Counter[str], now_ms: int
+    tasks: Sequence[MemoryTask],
+    blocked_until: Mapping[str, float],
+    totals: Counter[str],
+    unsettled: Counter[tuple[str, str]],
+    now_ms: int,
 ) -> PoolCounters:
     """`blocked_until` holds the tenants that may not start now, and until when (ms)."""
     queued = [task for task in tasks if task.state is TaskState.QUEUED]
@@ -39,4 +43,5 @@ def count(
         spent_total=totals["spent"],
         now_ms=now_ms,
         blocked_tenants=dict(held_back.most_common(BLOCKED_NAMED)),
+        unsettled_ends=dict(unsettled),
     )

@@ -52,6 +52,7 @@ class MemoryQueue:
         self._workers: dict[str, WorkerRecord] = {}
         self._draining: set[str] = set()
         self._totals: Counter[str] = Counter()
+        self._unsettled: Counter[tuple[str, str]] = Counter()
         self._changed = asyncio.Condition()
 
     async def advance(self, milliseconds: int) -> None:
@@ -162,7 +163,7 @@ class MemoryQueue:
             return False
         if task.state.ended:
             return task.state is TaskState.CANCELLED and task.reason == reason
-        self._finish(task, TaskState.CANCELLED, reason)
+        self._finish_unsettled(task, TaskState.CANCELLED, reason)
         await self._notify()
         return True
 
@@ -211,7 +212,7 @@ class MemoryQueue:
 
     async def counters(self) -> PoolCounters:
         blocked = {tenant: until for tenant, until in self._blocked.items() if until > self.now_ms}
-        return count(list(self._tasks.values()), blocked, self._totals, self.now_ms)
+        return count(list(self._tasks.values()), blocked, self._totals, self._unsettled, self.now_ms)
 
     async def workers(self) -> list[WorkerRecord]:
         held = Counter(task.worker for task in self._tasks.values() if task.state is TaskState.RUNNING)
@@ -256,7 +257,7 @@ class MemoryQueue:
         task.errors.append(error)
         if task.used_up:
             task.error = error
-            self._finish(task, TaskState.DEAD, TaskReason.WORKER_LOST)
+            self._finish_unsettled(task, TaskState.DEAD, TaskReason.WORKER_LOST)
         else:
             task.state, task.since_ms = TaskState.QUEUED, task.lease_ends_ms
 
@@ -267,7 +268,7 @@ class MemoryQueue:
 
     def _expire(self, task: MemoryTask) -> None:
         task.error = problem_data(TABLE[DeadlineExceeded], "The task expired before it ended.")
-        self._finish(task, TaskState.FAILED, TaskReason.EXPIRED)
+        self._finish_unsettled(task, TaskState.FAILED, TaskReason.EXPIRED)
 
     # The claim.
 
@@ -390,6 +391,10 @@ class MemoryQueue:
     def _park(self, task: MemoryTask, due_ms: float, *, deferred: bool) -> None:
         task.state, task.parked_ms, task.deferred = TaskState.PARKED, self.now_ms, deferred
         task.due_ms = min(due_ms or NEVER, task.expires_ms)
+
+    def _finish_unsettled(self, task: MemoryTask, state: TaskState, reason: str) -> None:
+        self._unsettled[state.value, task.envelope.type] += 1
+        self._finish(task, state, reason)
 
     def _finish(self, task: MemoryTask, state: TaskState, reason: str) -> None:
         task.state, task.reason, task.ended_ms = state, reason, self.now_ms

@@ -472,6 +472,27 @@ class TestCancel:
         assert not await room.queue.cancel(done.envelope.id, "Asked")
 
 
+class TestUnsettledEnds:
+    async def test_what_no_worker_settles_is_counted_by_the_queue_once(self, room: Room) -> None:
+        [killer] = await room.submit(envelope(kind="killer", max_attempts=1))
+        while await room.claim():
+            await room.pass_time(LEASE_MS + 1)
+        assert await room.state(killer.id) is TaskState.DEAD
+        [late] = await room.submit(envelope(kind="late", expires_after_seconds=60))
+        await room.pass_time(61_000)
+        assert await room.claim() == []
+        assert await room.state(late.id) is TaskState.FAILED
+        for _ in range(2):
+            [unwanted] = await room.submit(envelope(kind="unwanted"))
+            assert await room.queue.cancel(unwanted.id, "Asked")
+            assert await room.queue.cancel(unwanted.id, "Asked"), "the same again counts nothing"
+        await room.submit(envelope())
+        await room.queue.settle([settled(await room.claim_one())])
+        assert (await room.queue.counters()).unsettled_ends == {
+            ("dead", "killer"): 1, ("failed", "late"): 1, ("cancelled", "unwanted"): 2,
+        }  # fmt: skip
+
+
 class TestFollowing:
     async def test_a_follower_sees_the_whole_story_and_can_resume(self, room: Room) -> None:
         await room.submit(envelope())

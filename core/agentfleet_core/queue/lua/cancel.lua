@@ -8,7 +8,7 @@ if not k then return 0 end
 local _, _, _, _, tenant, kind = constants(k)
 if state == 'cancelled' and at[7] == ARGV[5] then return 1 end
 if state ~= 'queued' and state ~= 'running' and state ~= 'parked' then return 0 end
-finish(id, at[8], at[2], 'cancelled', 'r', ARGV[5])
+finish_unsettled(id, kind, at[8], at[2], 'cancelled', 'r', ARGV[5])
 if state == 'queued' then
   leave_queue(id, tenant, lane_of(at[4], k), at[3])
 elseif state == 'running' then

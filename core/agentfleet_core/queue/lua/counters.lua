@@ -1,6 +1,6 @@
 -- Reads what the autoscaler needs of a pool. Returns {waiting, blocked, running, parked, due, orphaned, oldest
--- waiting, next due, now, {admitted, started, ended, busy, wait, spent}, {blocked tenant, its tasks, …}, {what is
--- missing, as report.lua keeps it, …}}. Writes nothing.
+-- waiting, next due, now, {total, its count, …}, {blocked tenant, its tasks, …}, {what is missing, as report.lua
+-- keeps it, …}}. Writes nothing.
 -- A blocked tenant's tasks are those that wait in its lanes and those that were parked when it was found out.
 --@include pool
 local function soonest(a, b)
@@ -40,5 +40,4 @@ next_due = soonest(next_due, tonumber(first_later[2] or 0))
 local orphaned = call('ZCOUNT', leases, '-inf', now)
 return {call('ZCARD', expiry) - blocked_total, blocked_total, call('ZCARD', leases) - orphaned,
   call('ZCARD', parked) - due, due, orphaned, oldest, next_due, now,
-  call('HMGET', counters, 'admitted', 'started', 'ended', 'busy_ms', 'wait_ms', 'spent'), largest,
-  call('HGETALL', tag .. ':missing')}
+  call('HGETALL', counters), largest, call('HGETALL', tag .. ':missing')}

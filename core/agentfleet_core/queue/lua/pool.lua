@@ -129,13 +129,20 @@ local function finish(id, followed, attempt, state, ...)
   changed = true
 end
 
+-- The task ends by the queue's own hand: no worker settles it, so it is counted here.
+local function finish_unsettled(id, kind, followed, attempt, state, ...)
+  add(totals, 'end:' .. state .. ':' .. kind, 1)
+  finish(id, followed, attempt, state, ...)
+end
+
 local function problem(slug, title, status, detail)
   return cjson.encode({type = 'https://agentfleet.dev/problems/' .. slug, title = title, status = status, detail = detail})
 end
 
 local function expired(id)
-  local at = call('HMGET', task_prefix .. id, 'fw', 'a')
-  finish(id, at[1], at[2], 'failed', 'r', 'Expired', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
+  local at = call('HMGET', task_prefix .. id, 'fw', 'a', 'k')
+  local _, _, _, _, _, kind = constants(at[3])
+  finish_unsettled(id, kind, at[1], at[2], 'failed', 'r', 'Expired', 'er', problem('deadline-exceeded', 'Deadline exceeded', 504,
     'The task expired before it ended; raise expires_after_seconds, or give its pool more workers.'))
 end
 
@@ -195,7 +202,7 @@ local function lost(id, ended_at)
   leave_running(id, tenant, kind, worker)
   call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors)
   if failures - math.min(losses, LOST_FREE) >= most then
-    finish(id, at[7], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
+    finish_unsettled(id, kind, at[7], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
   elseif now >= expires then
     expired(id)
   else
