@@ -54,6 +54,7 @@ def test_without_a_terminal_it_tells_the_story_in_plain_lines(tmp_path: Path) ->
     assert float(bill) <= float(total)
     assert "agentfleet submit" in told
     assert "kubectl apply" in told
+    assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
 def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from agentfleet_cli.output import wrapped
 from agentfleet_cli.views.fleet import Json, event_line, phase, tightest, why_word
 from agentfleet_cli.views.words import dollars, stopwatch
 
@@ -30,7 +31,8 @@ class PlainStory:
             name, word = str(tenant["tenant"]), str(tenant["phase"])
             if self._phases.setdefault(name, "Normal") != word:
                 self._phases[name] = word
-                self._say(f"{stopwatch(seconds)}  {name} is {phase(tenant)}")
+                for line in wrapped(f"{stopwatch(seconds)}  ", f"{name} is {phase(tenant)}"):
+                    self._say(line)
         if seconds - self._summed_up >= SUMMARY_SECONDS:
             self._summed_up = seconds
             for line in _summary(look):

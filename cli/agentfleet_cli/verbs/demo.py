@@ -67,9 +67,7 @@ async def _run(options: LocalOptions, requests: Path, output: Format) -> None:
         say_json(report_json(await play(options, requests, _show_nothing, _say_nothing)))
         return
     provider = "Anthropic, with real money" if options.provider_key else "simulated provider"
-    print(
-        f"starting a fleet on this machine ({provider}): Redis, coordinator, workers' fork server", flush=True
-    )
+    print(f"starting Redis, coordinator and workers on this machine; {provider}", flush=True)
     with _stage_view(f"local fleet · {provider}") as show:
         sitting = await play(options, requests, show, _say_line)
     _say_report(sitting)

@@ -12,6 +12,8 @@ from agentfleet_cli.output import table
 from agentfleet_cli.views.fleet import Json, event_line, phase, tightest
 from agentfleet_cli.views.words import dollars, duration, plain_dollars
 
+WIDTH = 80
+
 
 @dataclass(frozen=True, slots=True)
 class Sitting:
@@ -156,7 +158,7 @@ def _budget_lines(sitting: Sitting) -> list[str]:
                 phase(tenant),
             )
         )
-    return table(("BUDGET", "SPENT", "HELD", "LIMIT", "PHASE"), rows)
+    return table(("BUDGET", "SPENT", "HELD", "LIMIT", "PHASE"), rows, width=WIDTH)
 
 
 def _oldest_first(events: Sequence[Json]) -> list[Json]:
