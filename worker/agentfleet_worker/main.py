@@ -15,6 +15,7 @@ import httpx2
 from agentfleet_core.autoscaler.upkeep import sweep_ledgers
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.errors import AgentfleetError, InvalidInput
+from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
@@ -163,7 +164,8 @@ class Worker:
                 log.info(
                     "ready", extra={"pool": settings.pool, "worker": settings.worker_id, "port": probes.port}
                 )
-                worker.sdk.start()
+                if calls_models(parts.follower.config, settings.pool):
+                    worker.sdk.start()
                 await self._until_stopped(worker, chores)
                 await drain(worker.claims, settings.grace_seconds, self._hurry)
         finally:
@@ -199,6 +201,13 @@ class Worker:
         with contextlib.suppress(AgentfleetError):
             await parts.queue.forget(self.settings.worker_id)
         await worker.transport.aclose()
+
+
+def calls_models(config: FleetConfig, pool: str) -> bool:
+    """Whether its tasks are about a model's answers. A pool of handlers alone imports the SDK when one asks
+    for an answer: it is a second of CPU, and memory that most of them never need.
+    """
+    return any(spec.pool == pool and spec.handler is None for spec in config.task_types.values())
 
 
 def _chores(settings: WorkerSettings, parts: Parts) -> "list[asyncio.Task[None]]":
