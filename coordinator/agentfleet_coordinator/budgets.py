@@ -52,7 +52,8 @@ def first_call_cost(catalog: Catalog, offer: Offer, envelope: Envelope, now: dat
     try:
         prompt = f"{agent.system}{agent.prompt}".encode()
         rates = rates_of(tier.models[0], now)
-        return max(1, PROVIDERS[tier.provider.type].worst_cost(request, prompt, rates))
+        # A worker asks the provider for the prompt's tokens before it lets a task wait: as few as can be.
+        return max(1, PROVIDERS[tier.provider.type].worst_cost(request, prompt, rates, counted=0))
     except AgentfleetError:
         return 1
 

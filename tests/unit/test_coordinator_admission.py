@@ -1,6 +1,7 @@
 """What may come in, and as what: the decision alone, with nothing around it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from agentfleet_coordinator.budgets import first_call_cost
 from agentfleet_coordinator.catalog import Catalog, Principal, compile_catalog
 from agentfleet_coordinator.requests import parse_json, parse_submit
 from agentfleet_core.errors import InvalidRequest, Unauthorized
+from agentfleet_core.providers.anthropic.bounds import COUNT_SLACK_TOKENS
 from agentfleet_core.queue.envelope import Envelope
 from agentfleet_core.queue.ids import new_task_id
 from agentfleet_core.settings import FleetId
@@ -99,7 +101,20 @@ def test_a_key_is_known_by_its_hash_alone() -> None:
             found.authenticate(wrong)
 
 
-def test_the_first_call_of_an_agent_needs_at_least_its_prompt_and_its_answer() -> None:
+def test_a_long_prompt_raises_no_need_that_a_count_of_its_tokens_could_lower() -> None:
+    found = catalog()
+    envelope, now = admitted(found), datetime(2026, 11, 24, tzinfo=UTC)
+    offer = found.offers["refund-request"]
+    assert offer.spec.agent is not None
+    long = offer.spec.agent.model_copy(update={"system": "Be kind. " * 1_000})
+    longer = replace(offer, spec=offer.spec.model_copy(update={"agent": long}))
+
+    need = first_call_cost(found, longer, envelope, now)
+
+    assert need <= 1_024 * 5_000 + COUNT_SLACK_TOKENS * 2_000
+
+
+def test_the_first_call_of_an_agent_needs_at_least_its_answer() -> None:
     found = catalog()
     envelope = admitted(found)
     now = datetime(2026, 11, 24, tzinfo=UTC)

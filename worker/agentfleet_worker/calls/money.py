@@ -24,7 +24,8 @@ from agentfleet_worker.calls.holds import OpenHolds
 
 PAUSE_CHECK_SECONDS = 0.1
 PAUSE_PATIENCE_SECONDS = 5.0
-"""A pause shorter than this is waited out in place.
+"""A pause shorter than this is waited out in place; a longer one parks the task, whose deadline then stands
+still.
 """
 SETTLE_RETRY_SECONDS = 0.2
 OUTAGE_CHECK_SECONDS = 0.2
