@@ -178,6 +178,9 @@ class Step(Shape):
 class Result(Shape):
     id: str
     state: State
+    reason: str
+    not_before: datetime | None
+    """Of a parked task: when it goes on at the latest."""
     output: Any | None
     """None until the task has ended."""
     error: Any | None

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import orjson
 from redis.asyncio import Redis
 
 from agentfleet_coordinator.catalog import Catalog, compile_catalog
@@ -18,8 +19,9 @@ from agentfleet_coordinator.queues import Queues
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.errors import Unavailable
 from agentfleet_core.fleet.store import ConfigFollower
-from agentfleet_core.keyspace.connect import connect
+from agentfleet_core.keyspace.connect import connect, reaching_redis
 from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.queue.task_view import Json
 from agentfleet_core.settings import FleetId, Settings
 from agentfleet_core.telemetry import metrics
 
@@ -75,6 +77,12 @@ class Services:
         """Raises `Unavailable` at once while Redis is known to be silent."""
         if not self.follower.fresh:
             raise Unavailable("Redis does not answer; nothing was changed, try again")
+
+    async def plan_of(self, pool: str) -> Json | None:
+        """The newest that the autoscaler published."""
+        with reaching_redis():
+            plan = await self.redis.hget(self.keys.plans, pool)
+        return None if plan is None else dict(orjson.loads(plan))
 
     def stop(self) -> None:
         """Not ready from now on; followers are let go, to resume elsewhere by their last event."""

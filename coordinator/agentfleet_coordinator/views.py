@@ -15,6 +15,8 @@ def result(record: TaskRecord, journal: Mapping[str, bytes]) -> Json:
     return {
         "id": record.envelope.id,
         "state": record.state.value,
+        "reason": record.reason,
+        "not_before": None if record.state.ended else instant(record.not_before_ms),
         "output": content(record.output),
         "error": content(record.error),
         "limitations": list(record.limitations),

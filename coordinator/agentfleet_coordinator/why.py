@@ -2,12 +2,15 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from agentfleet_coordinator import views
 from agentfleet_core.budget.money import fixed_usd
+from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.providers.registry import usage_in_words
-from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
+from agentfleet_core.queue.depth import claimable
+from agentfleet_core.queue.envelope import Envelope, PoolCounters, TaskRecord, TaskState
 from agentfleet_core.queue.step import StepRecord
 from agentfleet_core.queue.task_view import Json, content, instant, task_json
 from agentfleet_core.routing.reasons import RouteReason
@@ -21,10 +24,27 @@ Fact = tuple[str, str]
 """What it is about, empty when as the one before; and the sentence."""
 
 
-def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str | None) -> Json:
-    """`paused` names what is paused that concerns the task."""
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a queued task has before it in its pool."""
+
+    config: FleetConfig
+    counters: PoolCounters
+    of_tenant: int
+    """Tasks of its tenant that run in the pool."""
+    of_type: int
+    """Tasks of its type that run in the pool."""
+    plan: Json | None
+    """The pool's newest, as the autoscaler published it."""
+
+
+def explain_task(
+    record: TaskRecord, journal: Mapping[str, bytes], paused: str | None, ahead: Ahead | None = None
+) -> Json:
+    """`paused` names what is paused that concerns the task; `ahead` is of one that is queued."""
     steps = views.steps(journal)
-    facts = [*_standing(record, paused), *_past(record, steps)]
+    waits = [] if paused or ahead is None else [("waits", waits_for(record.envelope, ahead))]
+    facts = [*_standing(record, paused), *waits, *_past(record, steps)]
     lines = [f"{record.envelope.id} is {record.state.value}"]
     for label, text in facts:
         lines += textwrap.wrap(
@@ -39,6 +59,33 @@ def explain_task(record: TaskRecord, journal: Mapping[str, bytes], paused: str |
         "paused": paused,
         "text": "\n".join(lines),
     }
+
+
+def waits_for(envelope: Envelope, ahead: Ahead) -> str:
+    """What keeps a queued task from its start: the first of what a claim would meet."""
+    pool = envelope.pool
+    compiled, tenant = ahead.config.pools.get(pool), ahead.config.tenants.get(envelope.tenant)
+    if compiled is None:
+        return f"for pool {pool}, which is none of the fleet's now"
+    caps = compiled.spec.bulkhead
+    runs = f"{envelope.tenant} has {ahead.of_tenant:,} running in {pool}, as many as it may"
+    if tenant is not None and _reached(ahead.of_tenant, tenant.spec.max_running):
+        return f"{runs} (spec.maxRunning of TenantBudget {tenant.budget})"
+    if _reached(ahead.of_tenant, caps.max_running_per_tenant):
+        return f"{runs} (spec.bulkhead.maxRunningPerTenant of the pool)"
+    if _reached(ahead.of_type, caps.max_running_per_task_type):
+        runs = f"{envelope.type} has {ahead.of_type:,} running in {pool}, as many as it may"
+        return f"{runs} (spec.bulkhead.maxRunningPerTaskType of the pool)"
+    wanted, ready = ((ahead.plan or {}).get(key, 0) for key in ("replicas", "ready"))
+    if not ready:
+        return f"{pool} has no worker ready, and {wanted} wanted (agentfleet why pool/{pool})"
+    of = "1 worker" if ready == 1 else f"{ready:,} workers"
+    waiting, running = claimable(ahead.counters), ahead.counters.running
+    return f"for a free slot: {waiting:,} waiting, {running:,} running, {of} in {pool}"
+
+
+def _reached(running: int, most: int | None) -> bool:
+    return most is not None and running >= most
 
 
 def _standing(record: TaskRecord, paused: str | None) -> list[Fact]:

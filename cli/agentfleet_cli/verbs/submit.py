@@ -19,7 +19,7 @@ from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
 from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.tasks import error_sentence, result_json, task_json
 from agentfleet_cli.views.words import dollars
-from agentfleet_core.errors import AgentfleetError, InvalidRequest
+from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, InvalidRequest
 
 Type = Annotated[str | None, typer.Argument(metavar="TYPE", help="the TaskType")]
 Pairs = Annotated[
@@ -86,7 +86,12 @@ def _submit_one(
         print(f"task/{task.id}", file=sys.stderr, flush=True)
         if timeout is None:
             _follow(task, every_step=output is Format.TEXT)
-        result = task.result(timeout, check=False)
+        try:
+            result = task.result(timeout, check=False)
+        except DeadlineExceeded:
+            if (now_is := task.refresh()).reason:
+                print(f"  {delay_line(now_is)}", file=sys.stderr)
+            raise
     _say_result(result, output)
 
 

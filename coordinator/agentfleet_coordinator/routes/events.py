@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import orjson
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
@@ -14,6 +15,7 @@ from agentfleet_coordinator.requests import shown
 from agentfleet_coordinator.routes.caller import caller
 from agentfleet_coordinator.services import Services
 from agentfleet_core.errors import InvalidRequest, NotFound, Unavailable
+from agentfleet_core.queue.envelope import Event, TaskRecord, TaskState
 from agentfleet_core.telemetry import metrics
 
 HEARTBEAT_SECONDS = 15.0
@@ -60,27 +62,46 @@ async def follow_task(request: Request) -> Response:
     services, principal = caller(request)
     after = _after(request.headers.get("last-event-id"))
     task_id = request.path_params["task_id"]
-    await services.queues.read(task_id, principal)
+    record = await services.queues.read(task_id, principal)
     if services.follows.count >= MAX_FOLLOWERS:
         raise Unavailable(
             "too many clients follow tasks here; try again, or ask for the result with wait_seconds"
         )
-    body = _stream(services, task_id, after)
+    body = _stream(services, record, after)
     return StreamingResponse(body, media_type="text/event-stream", headers=HEADERS)
 
 
-async def _stream(services: Services, task_id: str, after: str) -> AsyncGenerator[bytes, None]:
+async def _stream(services: Services, record: TaskRecord, after: str) -> AsyncGenerator[bytes, None]:
+    """A task that waits behind its tenant's block has no event of its own that says so: it is told here."""
+    task_id = record.envelope.id
+    told = after != BEGINNING
     metrics.FOLLOWERS.inc()
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
+        if not (told or record.attempt) and record.state is TaskState.PARKED:
+            told = True
+            yield views.event(_parked(record))
         events = services.follows.events(task_id, after, idle_seconds=HEARTBEAT_SECONDS)
         async with aclosing(events):
             async for event in events:
-                yield b": still here\n\n" if event is None else views.event(event)
+                if event is not None:
+                    told = event.type == "parked"
+                    yield views.event(event)
+                    continue
+                yield b": still here\n\n"
+                (now_is,) = await services.queues.read_many([task_id])
+                if not told and now_is is not None and now_is.state is TaskState.PARKED:
+                    told = True
+                    yield views.event(_parked(now_is))
     except (NotFound, Unavailable):
         return  # the client comes back behind its last event, and is then told what is wrong
     finally:
         metrics.FOLLOWERS.dec()
+
+
+def _parked(record: TaskRecord) -> Event:
+    data = orjson.dumps({"not_before_ms": record.not_before_ms})
+    return Event(record.envelope.id, record.attempt, "parked", data)
 
 
 def _after(text: str | None) -> str:

@@ -57,13 +57,11 @@ async def explain_pool(request: Request) -> Response:
     pool = request.path_params["pool"]
     if pool not in services.follower.config.pools:
         raise NotFound("pool", pool, choices(pool, services.follower.config.pools))
-    with reaching_redis():
-        plan = await services.redis.hget(services.keys.plans, pool)
+    found = await services.plan_of(pool)
     paused = services.follower.paused(pool=pool)
-    if plan is None:
+    if found is None:
         text = f"{pool} has no plan yet: the autoscaler has not looked at it; is the operator running?"
         return reply({"pool": pool, "paused": paused, "text": text})
-    found: Json = orjson.loads(plan)
     if paused:
         found["text"] += f"\n  paused: {paused}; no task starts until it is resumed"
     return reply(found | {"paused": paused})

@@ -28,9 +28,9 @@ from agentfleet_coordinator.requests import (
 from agentfleet_coordinator.routes.caller import caller, tenant_caller
 from agentfleet_coordinator.services import Services
 from agentfleet_coordinator.submit import Submission, answers, place, place_all, prepare
-from agentfleet_coordinator.why import explain_task
+from agentfleet_coordinator.why import Ahead, explain_task
 from agentfleet_core.errors import Conflict, InvalidRequest
-from agentfleet_core.queue.envelope import TaskState
+from agentfleet_core.queue.envelope import Envelope, TaskState
 from agentfleet_core.queue.reasons import TaskReason
 from agentfleet_core.queue.task_view import Json, task_json
 
@@ -271,7 +271,20 @@ async def explain_task_state(request: Request) -> Response:
     journal = await services.queues.of(task_id).steps(task_id)
     envelope = record.envelope
     paused = services.follower.paused(pool=envelope.pool, tenant=envelope.tenant, task_type=envelope.type)
-    return reply(explain_task(record, journal, paused))
+    ahead = await _ahead(services, envelope) if record.state is TaskState.QUEUED else None
+    return reply(explain_task(record, journal, paused, ahead))
+
+
+async def _ahead(services: Services, envelope: Envelope) -> Ahead:
+    queue = services.queues.pool(envelope.pool)
+    of_tenant, of_type = await queue.running_of(envelope.tenant, envelope.type)
+    return Ahead(
+        config=services.follower.config,
+        counters=await queue.counters(),
+        of_tenant=of_tenant,
+        of_type=of_type,
+        plan=await services.plan_of(envelope.pool),
+    )
 
 
 def _state(text: str | None) -> TaskState | None:

@@ -224,9 +224,16 @@ class PoolQueue:
         while await self._run("unblock", tenant, UNBLOCK_CHUNK):
             pass
 
+    async def running_of(self, tenant: str, task_type: str) -> tuple[int, int]:
+        """Tasks of the tenant and of the type that run in this pool."""
+        with reaching_redis():
+            counts = await self.redis.hmget(self.calls.keys.running, [f"t:{tenant}", f"y:{task_type}"])
+        of_tenant, of_type = (int(count or 0) for count in counts)
+        return of_tenant, of_type
+
     async def blocked_until(self, tenant: str) -> int | None:
-        """Redis's milliseconds from which the tenant may start again in this pool, 0 for once it is unblocked;
-        None when nothing blocks it. The time may be over.
+        """Redis's milliseconds from which the tenant may start again here, perhaps over by now; 0: once it is
+        unblocked. None when nothing blocks it.
         """
         with reaching_redis():
             score = await self.redis.zscore(self.calls.keys.blocked, tenant)

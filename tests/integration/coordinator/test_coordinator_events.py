@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -121,6 +122,40 @@ async def test_a_quiet_stream_shows_signs_of_life(
 
     async with following(coordinator.acme, task["id"]) as events:
         assert [(await anext(events))[1] for _ in range(3)] == [":", ":", ":"]
+
+
+async def test_a_task_behind_its_tenants_block_is_told_to_wait(
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentfleet_coordinator.routes.events.HEARTBEAT_SECONDS", 0.01)
+    await coordinator.submitted()
+    dear = await coordinator.claim()
+    before = await coordinator.submitted()
+    async with following(coordinator.acme, before["id"]) as early:
+        assert (await anext(early))[1] == ":"
+        due = dear.now_ms + 3_600_000
+        await coordinator.settle(dear, SettleKind.PARK, not_before_ms=due, block_tenant=True, reason="Spent")
+        after = await coordinator.submitted()
+        async with following(coordinator.acme, after["id"]) as late:
+            assert await anext(late) == ("", "parked", {"not_before_ms": due, "attempt": 0})
+        while (seen := await anext(early))[1] == ":":
+            pass
+        assert seen == ("", "parked", {"not_before_ms": due, "attempt": 0})
+        assert {(await anext(early))[1] for _ in range(3)} == {":"}, "told once"
+
+    for each in (before, after):
+        task = (await coordinator.acme.get(f"/v1/tasks/{each['id']}")).json()
+        assert (task["state"], task["reason"]) == ("parked", "Spent")
+        assert datetime.fromisoformat(task["not_before"]).timestamp() * 1000 == due
+        result = (await coordinator.acme.get(f"/v1/tasks/{each['id']}/result")).json()
+        assert (result["state"], result["reason"], result["not_before"]) == (
+            "parked", "Spent", task["not_before"],
+        )  # fmt: skip
+        why = (await coordinator.acme.get(f"/v1/tasks/{each['id']}/why")).json()
+        assert {"about": "parked", "text": f"until {task['not_before']}: Spent"} in why["facts"]
+    parked = (await coordinator.acme.get("/v1/tasks", params={"state": "parked"})).json()["items"]
+    assert len(parked) == 3
+    assert (await coordinator.acme.get("/v1/tasks", params={"state": "queued"})).json()["items"] == []
 
 
 async def test_many_followers_share_one_redis_connection(coordinator: Coordinator) -> None:
