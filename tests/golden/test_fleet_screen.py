@@ -15,6 +15,8 @@ from agentfleet_cli.views.fleet import Frame, screen
 from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.report import Sitting, report_json, report_lines
 from agentfleet_cli.views.tasks import task_lines, task_table
+from agentfleet_core.api.v1alpha1.model_tier import Price
+from agentfleet_core.budget.usage import Usage
 
 SCREENS = Path(__file__).parent / "screens"
 START = datetime(2026, 11, 24, 14, 0, 0, tzinfo=UTC)
@@ -196,6 +198,16 @@ def task(number: int, **changes: Any) -> TaskInfo:
     return TaskInfo(**(made | changes))
 
 
+def price(*bands: tuple[str, str]) -> Price:
+    """Input and output of each band, the last one without a bound."""
+    made = [
+        {"input": input_, "output": output, "cacheRead": "0.20", "cacheWrite5m": "2.50", "cacheWrite1h": "4"}
+        for input_, output in bands
+    ]
+    made[0] |= {"maxPromptTokens": 200_000} if len(made) > 1 else {}
+    return Price.model_validate({"effectiveFrom": "2026-01-01", "bands": made})
+
+
 SITTING = Sitting(
     tasks=[
         *(task(number) for number in range(1, 9)),
@@ -210,6 +222,14 @@ SITTING = Sitting(
         task(10, tenant="globex", state="queued", started_at=None, cost_nano_usd=0),
     ],
     cost_by_tier={"capable": 16_800_000, "powerful": 31_000_000},
+    usage_by_tier={
+        "capable": Usage(input=3_296, output=768, cache_read=9_600),
+        "powerful": Usage(input=1_200, output=940),
+    },
+    price_by_tier={
+        "capable": price(("2.00", "10.00"), ("4.00", "15.00")),
+        "powerful": price(("5.00", "25.00")),
+    },
     fleet=BUSY,
     since=START,
     seconds=48.2,

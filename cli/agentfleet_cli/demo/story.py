@@ -21,7 +21,10 @@ from agentfleet_cli.views.fleet import Json
 from agentfleet_cli.views.report import Sitting
 from agentfleet_cli.views.tasks import usd
 from agentfleet_core.budget.money import nano_usd
+from agentfleet_core.budget.prices import price_of
+from agentfleet_core.budget.usage import Report, Usage
 from agentfleet_core.errors import DeadlineExceeded, Unavailable
+from agentfleet_core.providers.registry import PROVIDERS
 
 LOOK_SECONDS: Final = 0.25
 LIMIT_SECONDS: Final = 80.0
@@ -115,15 +118,22 @@ def _open_work(counters: Mapping[str, Any], now: datetime) -> int:
 async def _sum_up(stage: Stage, look: Json, note: str) -> Sitting:
     tasks: list[AsyncTask] = []
     tiers: Counter[str] = Counter()
+    served = stage.fleet.config.tiers
+    rounds: dict[str, list[Usage]] = {tier: [] for tier in served}
     for tenant, task_id in stage.customers.sent:
         client = stage.customers.clients[tenant]
         tasks.append(await client.get(task_id))
         for step in await _steps(client, task_id):
             if step.tier:
                 tiers[step.tier] += nano_usd(usd(step.cost))
+            if step.tier in served and step.usage:
+                provider = PROVIDERS[served[step.tier].provider.type]
+                rounds[step.tier] += provider.report(step.usage).rounds
     return Sitting(
         tasks=tasks,
         cost_by_tier=dict(tiers),
+        usage_by_tier={tier: Report(tuple(found)).total for tier, found in rounds.items()},
+        price_by_tier={tier: price_of(spec.models[0], stage.since) for tier, spec in served.items()},
         fleet=look,
         since=stage.since,
         seconds=(datetime.now(UTC) - stage.since).total_seconds(),

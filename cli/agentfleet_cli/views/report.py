@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -11,8 +11,18 @@ from agentfleet.models import TaskInfo
 from agentfleet_cli.output import table
 from agentfleet_cli.views.fleet import Json, event_line, phase, tightest
 from agentfleet_cli.views.words import dollars, duration, plain_dollars
+from agentfleet_core.api.v1alpha1.model_tier import Price
+from agentfleet_core.budget.usage import Usage
 
 WIDTH = 80
+TOKENS = {
+    "input": "in",
+    "cache_read": "from cache",
+    "cache_write_5m": "into cache for 5 min",
+    "cache_write_1h": "into cache for 1 h",
+    "output": "out",
+}
+"""As `Usage` and a price's bands name them, and as people are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,10 @@ class Sitting:
     tasks: Sequence[TaskInfo]
     cost_by_tier: Mapping[str, int]
     """Nano-USD of the journaled steps."""
+    usage_by_tier: Mapping[str, Usage]
+    """The tokens that these steps were charged for."""
+    price_by_tier: Mapping[str, Price]
+    """Of the model that serves the tier."""
     fleet: Json
     """The last answer of GET /v1/fleet."""
     since: datetime
@@ -68,6 +82,7 @@ def report_json(sitting: Sitting) -> dict[str, Any]:
             "by_tier": dict(sitting.cost_by_tier),
             "provider_bill": sitting.bill_nano_usd,
         },
+        "tokens_by_tier": {tier: asdict(usage) for tier, usage in sitting.usage_by_tier.items()},
         "budgets": [
             {"tenant": tenant["tenant"], "phase": tenant["phase"], "limits": tenant["limits"]}
             for tenant in sitting.fleet["tenants"]
@@ -117,23 +132,42 @@ def _cost_lines(sitting: Sitting) -> list[str]:
     rows = [
         *_cost_rows("tenant", _cost_by(sitting.tasks, lambda task: task.tenant)),
         *_cost_rows("task type", _cost_by(sitting.tasks, lambda task: task.type)),
-        *_cost_rows("tier", sitting.cost_by_tier),
+        *_cost_rows("tier", sitting.cost_by_tier, lambda tier: _use(sitting, tier)),
     ]
     total = sum(task.cost_nano_usd for task in sitting.tasks)
     lines = table(
-        ("COST BY", "", "USD"), [*rows, ("all", "", dollars(total, digits=6))], right=frozenset({2})
+        ("COST BY", "", "USD", "TOKENS AT USD PER MILLION"),
+        [*rows, ("all", "", dollars(total, digits=6), "")],
+        right=frozenset({2}),
+        width=WIDTH,
     )
     if sitting.bill_nano_usd is not None:
         lines.append(f"the simulated provider's own bill: {dollars(sitting.bill_nano_usd, digits=6)}")
     return lines
 
 
-def _cost_rows(word: str, costs: Mapping[str, int]) -> list[tuple[str, ...]]:
+def _cost_rows(
+    word: str, costs: Mapping[str, int], use: Callable[[str], str] = lambda name: ""
+) -> list[tuple[str, ...]]:
     ranked = sorted(costs.items(), key=lambda item: -item[1])
     return [
-        (word if index == 0 else "", name, dollars(cost, digits=6))
+        (word if index == 0 else "", name, dollars(cost, digits=6), use(name))
         for index, (name, cost) in enumerate(ranked)
     ]
+
+
+def _use(sitting: Sitting, tier: str) -> str:
+    """`12,040 in at $2.00, 911 out at $10.00`; of prices that depend on a prompt's length, all."""
+    usage, price = sitting.usage_by_tier.get(tier), sitting.price_by_tier.get(tier)
+    if usage is None or price is None:
+        return ""
+    parts = []
+    for name, word in TOKENS.items():
+        tokens = getattr(usage, name)
+        prices = dict.fromkeys(plain_dollars(getattr(band, name)) for band in price.bands)
+        if tokens:
+            parts.append(f"{tokens:,} {word} at {' or '.join(prices)}")
+    return ", ".join(parts)
 
 
 def _cost_by(tasks: Iterable[TaskInfo], key: Callable[[TaskInfo], str]) -> dict[str, int]:

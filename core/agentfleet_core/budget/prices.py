@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from agentfleet_core.api.v1alpha1.model_tier import Model, ModelTierSpec, Multipliers, PriceBand, ServerTools
+from agentfleet_core.api.v1alpha1.model_tier import (
+    Model,
+    ModelTierSpec,
+    Multipliers,
+    Price,
+    PriceBand,
+    ServerTools,
+)
 from agentfleet_core.budget.money import nano_usd
 from agentfleet_core.budget.usage import Report, Usage
 from agentfleet_core.errors import CostUnknown
@@ -84,14 +91,19 @@ def find_model(tier: ModelTierSpec, name: str) -> Model:
     raise CostUnknown(f'the tier has no price for model "{name}"; it has {known}', field="model")
 
 
-def rates_of(model: Model, now: datetime) -> Rates:
-    """The newest price whose first day (UTC) has come. Raises `CostUnknown` when none has."""
+def price_of(model: Model, now: datetime) -> Price:
+    """The newest whose first day (UTC) has come. Raises `CostUnknown` when none has."""
     today = now.astimezone(UTC).date().isoformat()
     begun = [price for price in model.prices if price.effective_from <= today]
     if not begun:
         first = min(price.effective_from for price in model.prices)
         raise CostUnknown(f'model "{model.name}" has no price before {first}', field="model")
-    price = max(begun, key=lambda each: each.effective_from)
+    return max(begun, key=lambda each: each.effective_from)
+
+
+def rates_of(model: Model, now: datetime) -> Rates:
+    """Raises `CostUnknown` when none of its prices has begun."""
+    price = price_of(model, now)
     searches = price.web_searches_per_thousand
     return Rates(
         model=model.name,
