@@ -141,6 +141,10 @@ def test_what_runs_can_be_looked_at(dev: Dev) -> None:
     assert "claude-haiku-5-5" in dev.run("get", "tiers")
     assert "interactive wants" in dev.run("why", "pool/interactive")
     assert "fast" in dev.run("why", f"task/{task['id']}")
+    for target, fields in (("pool/interactive", "notes"), (f"task/{task['id']}", "facts")):
+        explained = json.loads(dev.run("why", target, "--output", "json"))
+        assert explained[fields]
+        assert "text" not in explained, "what is wrapped for people is no field for programs"
     screen = dev.run("watch", "--once").splitlines()
     assert screen[0].startswith("agentfleet · local fleet · simulated provider")
     assert max(map(len, screen)) <= 80

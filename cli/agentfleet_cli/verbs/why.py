@@ -21,6 +21,7 @@ def why(target: Target, tenant: TenantOption = None, output: OutputOption = Form
     with admin_client() if target.startswith("pool/") else task_client(tenant) as client:
         answer = client.why(target)
     if output is Format.JSON:
-        say_json(answer)
+        told_as_fields = "notes" in answer or "facts" in answer
+        say_json({name: value for name, value in answer.items() if name != "text" or not told_as_fields})
     else:
         print(answer["text"])
