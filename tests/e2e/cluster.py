@@ -67,7 +67,7 @@ def until(what: str, look: Callable[[], T | None], *, seconds: float = 60) -> T:
             return found
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds:.0f} s: {what}; last seen: {found!r}")
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def helm(*arguments: str, seconds: float = 180) -> str:
