@@ -41,6 +41,8 @@ class StepRecord:
     usage: Mapping[str, Any] | None = None
     instead_of: str = ""
     """The model that the tier prefers, where a fallback answered for it."""
+    rerouted: str = ""
+    """Why it went to another tier than the one asked for, a word of `RouteReason`."""
 
     @property
     def failure(self) -> str:
@@ -54,9 +56,12 @@ class StepRecord:
     @property
     def limitation(self) -> str:
         """What the task's result says of it; empty for a step that is what was asked for."""
-        if not self.instead_of:
-            return ""
-        return f"Step {self.name} was answered by {self.model}, since {self.instead_of} was not to be had."
+        said = []
+        if self.rerouted:
+            said.append(f"by tier {self.tier}, not by the one asked for: {self.rerouted}")
+        if self.instead_of:
+            said.append(f"by {self.model}, since {self.instead_of} was not to be had")
+        return f"Step {self.name} was answered {'; '.join(said)}." if said else ""
 
     def encode(self) -> bytes:
         """JSON. Raises `InvalidInput` when the result is nothing that JSON can say."""
@@ -77,6 +82,8 @@ class StepRecord:
             record["usage"] = self.usage
         if self.instead_of:
             record["instead_of"] = self.instead_of
+        if self.rerouted:
+            record["rerouted"] = self.rerouted
         return encode_json(record)
 
 
@@ -95,6 +102,7 @@ def decode_step(value: bytes) -> StepRecord:
             model=record.get("model", ""),
             usage=record.get("usage"),
             instead_of=record.get("instead_of", ""),
+            rerouted=record.get("rerouted", ""),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"not a step record: {value[:80]!r}") from error

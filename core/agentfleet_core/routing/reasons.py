@@ -17,3 +17,9 @@ class RouteReason(StrEnum):
     FALLBACK_MODEL = "FallbackModel"
     """Surfaces when the tier's first model kept failing, or may not be asked for too long; a later one was
     taken."""
+
+
+REROUTED = frozenset(
+    {RouteReason.TIER_BELOW_LOWEST, RouteReason.TIER_ABOVE_HIGHEST, RouteReason.TIER_MISSING}
+)
+"""Another tier than the one asked for serves."""

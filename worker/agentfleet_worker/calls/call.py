@@ -14,6 +14,7 @@ from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates
 from agentfleet_core.providers.port import Provider
 from agentfleet_core.queue.step import StepRecord
+from agentfleet_core.routing.reasons import REROUTED
 from agentfleet_core.routing.router import Route
 from agentfleet_worker.attempt.attempt import Attempt
 
@@ -104,8 +105,8 @@ class PaidCall:
     """Monotonic: when the step that asks for it is over."""
     started_ms: int
     bounded: Bounded
-    preferred: str
-    """The model of its first route."""
+    first: Route
+    """Where it would go if nothing stood in the way."""
     given_up: set[str] = field(default_factory=set)
     """Models of its tier that it has left, or must not take."""
     tries: int = 0
@@ -129,4 +130,8 @@ class PaidCall:
 
     @property
     def instead_of(self) -> str:
-        return "" if self.model == self.preferred else self.preferred
+        return "" if self.model == self.first.model else self.first.model
+
+    @property
+    def rerouted(self) -> str:
+        return self.first.reason if self.first.reason in REROUTED else ""

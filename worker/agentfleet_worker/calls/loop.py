@@ -116,7 +116,7 @@ class CallLoop:
             until=min(attempt.deadline, time.monotonic() + attempt.spec.timeouts.step_seconds),
             started_ms=attempt.now_ms(),
             bounded=self._bounded(asked.request, target, attempt.now_ms()),
-            preferred=target.route.model,
+            first=target.route,
             given_up=others,  # who names a model gets this one
         )
 

@@ -271,7 +271,7 @@ class MeteredTry:
         usage = message.pop("usage", None)
         record = StepRecord(
             StepKind.LLM, paid.call.name, message, paid.started_ms, paid.payer.running.now_ms(), cost,
-            paid.tier, paid.model, usage, paid.instead_of,
+            paid.tier, paid.model, usage, paid.instead_of, paid.rerouted,
         )  # fmt: skip
         self._services.progress.flush_step(paid.payer.task_id, paid.payer.attempt, paid.call.key)
         settle = self._services.money.settle(self._hold, cost, unconfirmed=unconfirmed)
