@@ -26,12 +26,12 @@ from agentfleet_core.queue.envelope import (
     WorkerRecord,
 )
 from agentfleet_core.queue.ids import minted_ms, pool_of
-from agentfleet_core.queue.limits import ANY_REVISION, MAX_INPUT_BYTES, bounded
+from agentfleet_core.queue.limits import MAX_INPUT_BYTES, bounded
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.queue.reasons import TaskReason
 from agentfleet_core.queue.records import one_line
-from agentfleet_core.testing.memory_counters import count
 from agentfleet_core.testing.memory_task import NEVER, MemoryTask, problem_data, state_data
+from agentfleet_core.testing.memory_views import count, startable
 
 BASE_CHARGE = 1_000
 
@@ -95,7 +95,11 @@ class MemoryQueue:
         self._tend()
         claims: list[Claim] = []
         while len(claims) < slots:
-            tenants = self._startable(revisions, paused_tenants, paused_types)
+            tenants = startable(
+                [task for task in self._tasks.values() if not self._is_blocked(task.envelope.tenant)],
+                [task.envelope for task in self._tasks.values() if task.state is TaskState.RUNNING],
+                self.policy, revisions, paused_tenants, paused_types,
+            )  # fmt: skip
             if not tenants:
                 break
             first = min(tenants, key=lambda tenant: self._virtual.get(tenant, 0.0))
@@ -284,31 +288,6 @@ class MemoryQueue:
 
     def _rules(self, tenant: str) -> TenantPolicy:
         return self.policy.tenants.get(tenant, TenantPolicy())
-
-    def _startable(
-        self, revisions: Sequence[str], paused: Sequence[str], paused_types: Sequence[str]
-    ) -> dict[str, MemoryTask]:
-        """Each tenant that may start something, with the task it would start."""
-        running = [task.envelope for task in self._tasks.values() if task.state is TaskState.RUNNING]
-        by_tenant = Counter(envelope.tenant for envelope in running)
-        by_type = Counter(envelope.type for envelope in running)
-        most_of_type = self.policy.max_running_per_task_type or NEVER
-        first: dict[str, MemoryTask] = {}
-        for task in self._tasks.values():
-            tenant = task.envelope.tenant
-            most = min(self._rules(tenant).max_running or NEVER, self.policy.max_running_per_tenant or NEVER)
-            if (
-                task.state is TaskState.QUEUED
-                and tenant not in paused
-                and task.envelope.type not in paused_types
-                and not self._is_blocked(tenant)
-                and by_tenant[tenant] < most
-                and by_type[task.envelope.type] < most_of_type
-                and (not revisions or ANY_REVISION in revisions or task.envelope.revision in revisions)
-                and (tenant not in first or task.rank < first[tenant].rank)
-            ):
-                first[tenant] = task
-        return first
 
     def _start(self, task: MemoryTask, worker: str, lease_ms: int) -> Claim:
         tenant = task.envelope.tenant

@@ -1,9 +1,11 @@
-"""What `MemoryQueue` counts: each task once, by its state and its tenant's."""
+"""What `MemoryQueue` tells of all its tasks: how many there are of each kind, and which may start."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from agentfleet_core.queue.envelope import PoolCounters, TaskState
+from agentfleet_core.queue.envelope import Envelope, PoolCounters, TaskState
+from agentfleet_core.queue.limits import ANY_REVISION
+from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.testing.memory_task import NEVER, MemoryTask
 
 BLOCKED_NAMED = 20
@@ -45,3 +47,29 @@ def count(
         blocked_tenants=dict(held_back.most_common(BLOCKED_NAMED)),
         unsettled_ends=dict(unsettled),
     )
+
+
+def startable(
+    tasks: Iterable[MemoryTask], running: Sequence[Envelope], policy: PoolPolicy,
+    revisions: Sequence[str], paused_tenants: Sequence[str], paused_types: Sequence[str],
+) -> dict[str, MemoryTask]:  # fmt: skip
+    """Each tenant that may start one of `tasks`, with the one it would start."""
+    by_tenant = Counter(envelope.tenant for envelope in running)
+    by_type = Counter(envelope.type for envelope in running)
+    most_of_type = policy.max_running_per_task_type or NEVER
+    first: dict[str, MemoryTask] = {}
+    for task in tasks:
+        tenant = task.envelope.tenant
+        rules = policy.tenants.get(tenant, TenantPolicy())
+        most = min(rules.max_running or NEVER, policy.max_running_per_tenant or NEVER)
+        if (
+            task.state is TaskState.QUEUED
+            and tenant not in paused_tenants
+            and task.envelope.type not in paused_types
+            and by_tenant[tenant] < most
+            and by_type[task.envelope.type] < most_of_type
+            and (not revisions or ANY_REVISION in revisions or task.envelope.revision in revisions)
+            and (tenant not in first or task.rank < first[tenant].rank)
+        ):
+            first[tenant] = task
+    return first
