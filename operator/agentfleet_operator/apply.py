@@ -6,7 +6,7 @@ way.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -101,6 +101,13 @@ class Writer:
     async def event(self, namespace: str, body: Json) -> None:
         async with self.gate.background(), _counted("Event"):
             await self._api.create(paths.collection("Event", namespace), body)
+
+
+async def together(calls: Sequence[Awaitable[None]]) -> None:
+    """All of them, then the first failure if there was one."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 @asynccontextmanager

@@ -23,7 +23,8 @@ from agentfleet_operator.apply import Writer
 from agentfleet_operator.events import Events
 from agentfleet_operator.kube import KubeApi
 from agentfleet_operator.leadership import Leadership
-from agentfleet_operator.pools import Pools
+from agentfleet_operator.pools.actuator import Pools
+from agentfleet_operator.pools.memory import KnownPools
 from agentfleet_operator.publishing import Publishing
 from agentfleet_operator.resources import WorkerDefaults, template_revision
 from agentfleet_operator.secrets import SecretReader
@@ -52,9 +53,8 @@ class Fleet:
         self._redis = redis
         self._follower = ConfigFollower(redis, FleetKeys(fleet_id))
         self._events = Events(writer, leadership.identity)
-        self._pools = Pools(
-            fleet_id, state, writer, RedisCounters(redis, fleet_id), defaults, self._pool_changed
-        )
+        known = KnownPools(fleet_id, state, defaults)
+        self._pools = Pools(known, writer, RedisCounters(redis, fleet_id), self._pool_changed)
         self._statuses = Statuses(
             state, writer, self._events, self._pools, RedisLedger(redis, fleet_id), self._follower
         )

@@ -26,7 +26,7 @@ from agentfleet_operator.budget_status import BudgetFacts, budget_status
 from agentfleet_operator.events import Events
 from agentfleet_operator.news import Subject, condition_news, scale_news
 from agentfleet_operator.observe import contested
-from agentfleet_operator.pools import Pools
+from agentfleet_operator.pools.actuator import Pools
 from agentfleet_operator.state import FleetState
 from agentfleet_operator.status import (
     WRITE_SECONDS,
