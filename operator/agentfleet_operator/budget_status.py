@@ -65,7 +65,7 @@ def _figures(spec: TenantBudgetSpec, balances: Sequence[Balance], stands: Standi
     return {
         "spent": usd(_rounded(tightest.spent)),
         "held": usd(_rounded(tightest.held)),
-        "limit": amount_words(limit_of(spec, tightest.limit.name), tightest.limit.amount),
+        "limit": amount_words(limit_of(spec, tightest.limit.name).period, tightest.limit.amount),
         "resets": stands.resets,
         "limits": [_limit(balance) for balance in balances],
     }

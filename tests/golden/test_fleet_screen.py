@@ -11,7 +11,7 @@ import pytest
 
 from agentfleet.models import Result, Step, TaskEvent, TaskInfo
 from agentfleet_cli.demo.plain import PlainStory
-from agentfleet_cli.views.fleet import Frame, screen
+from agentfleet_cli.views.fleet import Frame, Phases, screen
 from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.report import Sitting, report_json, report_lines
 from agentfleet_cli.views.tasks import task_lines, task_table
@@ -162,6 +162,16 @@ def test_the_screen(check: Check, name: str, fleet: dict[str, Any], frame: Frame
     check(name, lines)
     assert max(len(line) for line in lines) <= frame.width
     assert len(lines) <= frame.height
+
+
+def test_the_screen_tells_when_a_tenant_has_spent_its_budget(check: Check) -> None:
+    phases = Phases()
+    rich = [dict(each, phase="Normal", reason="WithinLimits") for each in BUSY["tenants"]]
+    poor = [dict(each, reason="LimitReached") for each in BUSY["tenants"]]
+    assert phases.see(BUSY | {"at": clock(20), "tenants": rich}) == ()
+    phases.see(BUSY | {"at": clock(24), "tenants": poor})
+    seen = phases.see(BUSY)
+    check("exhausted", screen(BUSY, Frame("local fleet · simulated provider", START, phases=seen)))
 
 
 def test_without_a_terminal_only_news_is_said(check: Check) -> None:

@@ -53,7 +53,7 @@ def test_without_a_terminal_it_tells_the_story_in_plain_lines(tmp_path: Path) ->
     [bill] = re.findall(r"own bill: \$([0-9.]+)$", told, re.MULTILINE)
     assert float(bill) <= float(total)
     assert "agentfleet submit" in told
-    assert "kubectl apply" in told
+    assert "helm install af charts/agentfleet" in told
     assert [line for line in told.splitlines() if len(line) > 80] == []
 
 

@@ -13,7 +13,7 @@ from agentfleet.running import RunningFleet
 from agentfleet_cli.main import app
 from agentfleet_cli.submissions import read_lines
 from agentfleet_cli.verbs import demo as demo_verb
-from agentfleet_cli.views.words import dollars, duration, plain_dollars, shortened, stopwatch
+from agentfleet_cli.views.words import dollars, duration, limit_amount, plain_dollars, shortened, stopwatch
 from agentfleet_core.errors import InvalidRequest
 
 NOWHERE = {"AGENTFLEET_URL": "http://127.0.0.1:1", "AGENTFLEET_API_KEY": "key", "AGENTFLEET_ADMIN_KEY": "key"}
@@ -152,6 +152,9 @@ def test_a_file_whose_writer_has_gone_counts_for_nothing(tmp_path: Path) -> None
         (dollars(182_000_000), "$0.182"),
         (dollars(12_345_000_000), "$12.35"),
         (dollars(1_234_567_000_000_000), "$1,234,567"),
+        (limit_amount({"period": "Day", "amount_nano_usd": 5_000_000_000}), "$5.00/day"),
+        (limit_amount({"period": "Month", "amount_nano_usd": 120_000_000_000}), "$120.00/month"),
+        (limit_amount({"period": "Total", "amount_nano_usd": 50_000_000}), "$0.05 in all"),
         (plain_dollars("0.050000000"), "$0.05"),
         (plain_dollars("120.000000000"), "$120"),
         (plain_dollars("9000000.5"), "$9,000,000.50"),

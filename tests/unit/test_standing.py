@@ -110,7 +110,7 @@ def test_a_limit_resets_on_its_own_clock() -> None:
     assert [resets_at(limit, window) for limit, window in zip(SPEC.limits, windows, strict=True)] == [
         "00:00 Europe/Berlin", "2026-12-01 00:00 Europe/Berlin", "never",
     ]  # fmt: skip
-    words = [amount_words(limit, window.amount) for limit, window in zip(SPEC.limits, windows, strict=True)]
+    words = [amount_words(limit.period, window.amount) for limit, window in zip(SPEC.limits, windows, strict=True)]
     assert words == ["$5.00/day", "$50.00/month", "$100.00 in all"]
 
 

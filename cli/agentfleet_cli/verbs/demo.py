@@ -20,7 +20,7 @@ from agentfleet_cli.local.signals import until_stopped
 from agentfleet_cli.output import Format, OutputOption, own_name, say_json, verb
 from agentfleet_cli.terminal import is_terminal, live_screen, own_foreground
 from agentfleet_cli.verbs.dev import simulator_arguments
-from agentfleet_cli.views.fleet import Frame, Json, screen
+from agentfleet_cli.views.fleet import Frame, Json, Phases, screen
 from agentfleet_cli.views.report import Sitting, report_json, report_lines
 from agentfleet_core.errors import NotFound
 
@@ -29,7 +29,8 @@ NEXT = """
 next
   your own task    {name} dev -f examples/support, in a second terminal
     {name} submit refund-request order=A-1001 message=Broken --wait
-  on Kubernetes    kubectl apply -f crds/ -f examples/support/   (see README)"""
+  on Kubernetes    helm install af charts/agentfleet -n fleet --create-namespace
+    (docs/kubernetes.md: images, keys, and the manifests to apply then)"""
 
 Manifests = Annotated[Path, typer.Option("-f", "--filename", help="the example's folder")]
 Seed = Annotated[int, typer.Option(help="of the simulated provider")]
@@ -79,11 +80,13 @@ def _stage_view(title: str) -> Iterator[Show]:
     if not is_terminal():
         yield PlainStory(_say_line).show
         return
+    phases = Phases()
     with live_screen() as draw:
 
         def show(look: Json, since: datetime, waiting_for: str) -> None:
             note = f"waiting for {waiting_for}   (Ctrl-C stops it)" if waiting_for else ""
-            draw(screen(look, Frame(title, since, width=draw.width, height=draw.height, note=note)))
+            frame = Frame(title, since, draw.width, draw.height, note, phases.see(look))
+            draw(screen(look, frame))
 
         yield show
 

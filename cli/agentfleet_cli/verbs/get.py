@@ -23,7 +23,7 @@ from agentfleet_cli.output import (
 )
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
-from agentfleet_cli.views.words import dollars, plain_dollars
+from agentfleet_cli.views.words import dollars, limit_amount
 from agentfleet_core.queue.envelope import TaskState
 
 THINGS = ("tasks", "pools", "budgets", "tiers")
@@ -128,7 +128,7 @@ def _budget_row(tenant: Mapping[str, Any], limit: Mapping[str, Any]) -> tuple[st
         limit["name"],
         dollars(limit["spent_nano_usd"]),
         dollars(limit["held_nano_usd"]),
-        f"{plain_dollars(limit['amount_usd'])}/{limit['period'].lower()}",
+        limit_amount(limit),
         limit["resets"],
         phase(tenant),
     )

@@ -11,7 +11,7 @@ from agentfleet.running import running_fleet
 from agentfleet_cli.connection import admin_client
 from agentfleet_cli.output import Format, OutputOption, say_json, verb
 from agentfleet_cli.terminal import live_screen
-from agentfleet_cli.views.fleet import Frame, screen
+from agentfleet_cli.views.fleet import Frame, Phases, screen
 
 Once = Annotated[bool, typer.Option("--once", help="show the fleet once and end")]
 Every = Annotated[float, typer.Option(min=0.1, max=3_600, help="seconds between two looks")]
@@ -30,9 +30,11 @@ def _watch(looks: Iterator[Mapping[str, Any]], output: Format) -> None:
         for fleet in looks:
             say_json(fleet)
         return
+    phases = Phases()
     with live_screen() as show:
         for fleet in looks:
-            show(screen(fleet, Frame(_title(fleet), width=show.width, height=show.height)))
+            seen = phases.see(fleet)
+            show(screen(fleet, Frame(_title(fleet), width=show.width, height=show.height, phases=seen)))
 
 
 def _looks(look: Any, every_seconds: float) -> Iterator[Mapping[str, Any]]:

@@ -1,12 +1,13 @@
 """PURE. The live view: one screen, 80 columns, no colour needed. `watch` and the demo draw the same lines."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from agentfleet_cli.output import table
-from agentfleet_cli.views.words import dollars, duration, plain_dollars, shortened, stopwatch
+from agentfleet_cli.views.words import dollars, duration, limit_amount, shortened, stopwatch
 from agentfleet_core.budget.money import fixed_usd
 
 Json = Mapping[str, Any]
@@ -27,6 +28,27 @@ class Frame:
     height: int = 24
     note: str = ""
     """A last line, such as what is waited for."""
+    phases: Sequence[Json] = ()
+    """Events beside the fleet's own: `Phases.events`."""
+
+
+class Phases:
+    """Tenants' phases from look to look: a change is an event like those of the pools."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+        self._events: deque[Json] = deque(maxlen=SHOWN_EVENTS)
+
+    def see(self, fleet: Json) -> Sequence[Json]:
+        """The newest changes so far."""
+        for tenant in fleet["tenants"]:
+            name, now_is = str(tenant["tenant"]), str(tenant["phase"])
+            before = self._last.get(name, now_is)
+            if before != now_is:
+                change = {"at": fleet["at"], "from": before, "to": now_is, "reason": tenant["reason"]}
+                self._events.append({"tenant": name} | change)
+            self._last[name] = now_is
+        return tuple(self._events)
 
 
 def screen(fleet: Json, frame: Frame) -> list[str]:
@@ -38,7 +60,7 @@ def screen(fleet: Json, frame: Frame) -> list[str]:
         *tenant_lines(fleet["tenants"]),
     ]
     room = max(1, min(SHOWN_EVENTS, frame.height - len(top) - 2))
-    lines = [*top, *event_lines(fleet["events"], frame.since)[:room]]
+    lines = [*top, *event_lines([*fleet["events"], *frame.phases], frame.since)[:room]]
     if frame.note:
         lines.append(frame.note)
     return [shortened(line, frame.width) for line in lines]
@@ -104,7 +126,7 @@ def _tenant(tenant: Json) -> tuple[str, ...]:
         shortened(tenant["tenant"], NAME_WIDTH),
         dollars(limit["spent_nano_usd"]),
         dollars(limit["held_nano_usd"]),
-        f"{plain_dollars(limit['amount_usd'])}/{limit['period'].lower()}",
+        limit_amount(limit),
         phase(tenant),
     )
 
@@ -123,7 +145,7 @@ def phase(tenant: Json) -> str:
 
 
 def event_lines(events: Sequence[Json], since: datetime | None) -> list[str]:
-    """Scale events, newest first."""
+    """Newest first."""
     newest = sorted(events, key=lambda event: str(event["at"]), reverse=True)
     return [event_line(event, since) for event in newest]
 
@@ -131,4 +153,5 @@ def event_lines(events: Sequence[Json], since: datetime | None) -> list[str]:
 def event_line(event: Json, since: datetime | None) -> str:
     at = datetime.fromisoformat(event["at"])
     clock = stopwatch(max(0.0, (at - since).total_seconds())) if since else f"{at.astimezone():%H:%M:%S}"
-    return f"{clock}  {event['pool']} {event['from']} → {event['to']}  {event['reason']}"
+    who = event.get("pool") or event["tenant"]
+    return f"{clock}  {who} {event['from']} → {event['to']}  {event['reason']}"

@@ -10,7 +10,7 @@ from typing import Any
 from agentfleet.models import TaskInfo
 from agentfleet_cli.output import table
 from agentfleet_cli.views.fleet import Json, event_line, phase, tightest
-from agentfleet_cli.views.words import dollars, duration, plain_dollars
+from agentfleet_cli.views.words import dollars, duration, limit_amount, plain_dollars
 from agentfleet_core.api.v1alpha1.model_tier import Price
 from agentfleet_core.budget.usage import Usage
 
@@ -188,7 +188,7 @@ def _budget_lines(sitting: Sitting) -> list[str]:
                 tenant["tenant"],
                 dollars(limit["spent_nano_usd"], digits=4),
                 dollars(limit["held_nano_usd"], digits=4),
-                f"{plain_dollars(limit['amount_usd'])}/{limit['period'].lower()}",
+                limit_amount(limit),
                 phase(tenant),
             )
         )

@@ -1,6 +1,11 @@
 """PURE. Small things said the same way everywhere: money, durations, clock times."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from agentfleet_core.api.v1alpha1.tenant_budget import Period
 from agentfleet_core.budget.money import NANO_PER_USD, fixed_usd
+from agentfleet_core.budget.standing import amount_words
 
 
 def dollars(nano_usd: int, *, digits: int = 3) -> str:
@@ -12,8 +17,13 @@ def dollars(nano_usd: int, *, digits: int = 3) -> str:
     return f"${fixed_usd(nano_usd, digits, grouped=True)}"
 
 
+def limit_amount(limit: Mapping[str, Any]) -> str:
+    """Of a limit as the API gives it, as kubectl says it too: `$5.00/day`, `$100.00 in all`."""
+    return amount_words(Period(limit["period"]), limit["amount_nano_usd"])
+
+
 def plain_dollars(amount_usd: str) -> str:
-    """A limit as it was written, without a tail of zeros: `$5.00`, `$0.05`, `$120`."""
+    """A price as it was written, without a tail of zeros: `$0.50`, `$0.125`, `$5`."""
     whole, _, fraction = amount_usd.partition(".")
     fraction = fraction.rstrip("0")
     return f"${int(whole):,}" + (f".{fraction.ljust(2, '0')}" if fraction else "")

@@ -84,9 +84,9 @@ def spent_words(limit: str, spent: int, amount: int) -> str:
     return f"{usd(spent)} of {usd(amount)} are spent for {limit}"
 
 
-def amount_words(limit: Limit, amount: int) -> str:
+def amount_words(period: Period, amount: int) -> str:
     """`$5.00/day`, `$100.00 in all`."""
-    match limit.period:
+    match period:
         case Period.HOUR:
             return f"{usd(amount)}/hour"
         case Period.DAY:
@@ -96,7 +96,7 @@ def amount_words(limit: Limit, amount: int) -> str:
         case Period.TOTAL:
             return f"{usd(amount)} in all"
         case _:
-            assert_never(limit.period)
+            assert_never(period)
 
 
 def resets_at(limit: Limit, window: LimitWindow) -> str:
