@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from agentfleet_coordinator import problems
 from agentfleet_coordinator.edge import Metered, ShortCut
+from agentfleet_coordinator.examples import ANSWERS
 from agentfleet_coordinator.routes import events, fleet, health, pause, tasks
 from agentfleet_coordinator.schemas import BatchItemIn, Problem
 from agentfleet_coordinator.services import Services
@@ -51,6 +52,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for shape in (Problem, BatchItemIn):
             schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"].setdefault(shape.__name__, schema)
+        for name, example in ANSWERS.items():  # set here: FastAPI leaves out what is null
+            components["schemas"][name]["examples"] = [example]
         components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = document
     return app.openapi_schema

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from agentfleet_coordinator.schemas import TASK_ID
+from agentfleet_coordinator.examples import TASK_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 PROBLEMS = {

@@ -23,7 +23,6 @@ State = Literal[
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 LabelKey = Annotated[str, Field(pattern=f"^{LABEL_KEY}$")]
 LabelValue = Annotated[str, Field(pattern=f"^{LABEL_VALUE}$")]
-TASK_ID = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 EXAMPLE_INPUT: dict[str, Any] = {"order": "A-1001", "message": "It arrived broken."}
 
 
@@ -102,18 +101,7 @@ class BatchIn(Shape):
     tasks: list[BatchItemIn] = Field(min_length=1, max_length=MAX_BATCH)
 
 
-TASK: dict[str, Any] = {
-    "id": TASK_ID, "type": "refund-request", "tenant": "acme", "pool": "interactive", "tier": "capable",
-    "state": "queued", "reason": "", "attempt": 0, "failures": 0, "priority": 50,
-    "labels": {"channel": "email"},
-    "submitted_at": "2026-11-24T14:09:18.120+00:00", "started_at": None, "ended_at": None, "not_before": None,
-    "cost_usd": "0", "cost_nano_usd": 0, "limitations": [], "error": None,
-}  # fmt: skip
-
-
 class Task(Shape):
-    model_config = ConfigDict(json_schema_extra={"examples": [TASK]})
-
     id: str
     """`<pool>.<ULID>`."""
     type: str

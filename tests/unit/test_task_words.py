@@ -7,13 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from agentfleet.models import TaskInfo, TaskOptions, TaskRequest
-from agentfleet_coordinator import schemas
+from agentfleet_coordinator import examples, schemas
 from agentfleet_coordinator.requests import FIELDS, SubmitRequest, parse_submit
 from agentfleet_core.errors import InvalidRequest
 from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
 from agentfleet_core.queue.task_view import task_json
 
-ENVELOPE = Envelope(schemas.TASK_ID, "acme", "refund-request", 50, "r1", "capable", "TierDefault", b"{}")
+ENVELOPE = Envelope(examples.TASK_ID, "acme", "refund-request", 50, "r1", "capable", "TierDefault", b"{}")
 
 
 def names(kind: Any) -> set[str]:
@@ -84,7 +84,7 @@ def test_what_is_refused_is_refused_by_the_document_too(more: dict[str, Any]) ->
 
 def test_a_task_shows_what_the_document_and_the_sdk_say() -> None:
     shown = task_json(TaskRecord(ENVELOPE, 1_795_561_758_120))
-    assert shown == schemas.TASK | {"labels": {}, "submitted_at": shown["submitted_at"]}
+    assert shown == examples.TASK | {"labels": {}, "submitted_at": shown["submitted_at"]}
     assert list(shown) == list(schemas.Task.model_fields)
     schemas.Task.model_validate_json(schemas.Task.model_validate(shown).model_dump_json())
     assert set(TaskInfo.fields_of(shown)) == names(TaskInfo)

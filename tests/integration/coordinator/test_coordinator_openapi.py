@@ -70,10 +70,22 @@ def test_every_operation_reaches_a_success(running: CoordinatorThread, schema: A
             path_parameters=path, **({"body": body} if operation.method.upper() == "POST" and body else {})
         )
         answer = case.call_and_validate(headers=headers_for(operation.path), checks=CHECKS)
+        assert_shown(schema.raw_schema, operation, answer)
         seen[f"{operation.method.upper()} {operation.path}"] = answer.status_code
 
     assert len(seen) == 16
     assert {name: status for name, status in seen.items() if not 200 <= status < 300} == {}
+
+
+def assert_shown(document: Any, operation: Any, answer: Any) -> None:
+    """The description shows an example of this answer, with the fields that it has."""
+    kind, _, _ = str(answer.headers.get("content-type", [""])[0]).partition(";")
+    if kind != "application/json":
+        return
+    declared = document["paths"][operation.path][operation.method]["responses"][str(answer.status_code)]
+    name = declared["content"][kind]["schema"]["$ref"].rpartition("/")[2]
+    (example, *_) = document["components"]["schemas"][name]["examples"]
+    assert set(answer.json()) <= set(example), operation.path
 
 
 def test_no_request_that_fits_or_misses_the_document_breaks_the_server(
