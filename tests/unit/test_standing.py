@@ -11,7 +11,7 @@ from agentfleet_core.api.conditions import Reason
 from agentfleet_core.api.v1alpha1 import AgentPoolSpec, TenantBudgetSpec
 from agentfleet_core.api.v1alpha1.tenant_budget import Phase
 from agentfleet_core.budget.limits import Balance
-from agentfleet_core.budget.standing import amount_words, refusing, resets_at, standing
+from agentfleet_core.budget.standing import amount_words, blocking_words, refusing, resets_at, standing
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.fleet.compile import Verdict
@@ -105,12 +105,24 @@ def test_who_needs_more_than_what_open_holds_could_free_is_refused() -> None:
     assert refused.limit.name == "day"
 
 
+def test_a_blocked_tenant_waits_for_the_limit_whose_window_ends_then() -> None:
+    day, month, total = all_windows(SPEC, NOW)
+    assert [blocking_words(SPEC, window.end_ms, NOW) for window in (day, month, total)] == [
+        "day limit resets 00:00 Europe/Berlin",
+        "month limit resets 2026-12-01 00:00 Europe/Berlin",
+        "all limit never resets",
+    ]
+    assert blocking_words(SPEC, day.end_ms + 1, NOW) == ""
+
+
 def test_a_limit_resets_on_its_own_clock() -> None:
     windows = all_windows(SPEC, NOW)
     assert [resets_at(limit, window) for limit, window in zip(SPEC.limits, windows, strict=True)] == [
         "00:00 Europe/Berlin", "2026-12-01 00:00 Europe/Berlin", "never",
     ]  # fmt: skip
-    words = [amount_words(limit.period, window.amount) for limit, window in zip(SPEC.limits, windows, strict=True)]
+    words = [
+        amount_words(limit.period, window.amount) for limit, window in zip(SPEC.limits, windows, strict=True)
+    ]
     assert words == ["$5.00/day", "$50.00/month", "$100.00 in all"]
 
 

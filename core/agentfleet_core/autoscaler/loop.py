@@ -166,7 +166,7 @@ class Autoscaler:
         if compiled is None or seen is None:
             return False
         paused_by = self._follower.paused(pool=state.name) if self._follower.fresh else None
-        snapshot = state.see(compiled, seen, paused_by, now, config.task_types)
+        snapshot = state.see(compiled, seen, paused_by, now, config.task_types, config.tenants)
         before, made = state.plan, plan(snapshot)
         told = made == before and state.snapshot is not None and state.snapshot.trouble == snapshot.trouble
         event = state.remember(snapshot, made)

@@ -1,15 +1,17 @@
 """What the loop remembers of one pool between two plans, and the snapshot it makes of that. No I/O."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from agentfleet_core.api.v1alpha1 import TaskTypeSpec
 from agentfleet_core.autoscaler.history import PoolHistory, observe
 from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.trouble import troubles
-from agentfleet_core.fleet.config import CompiledPool
+from agentfleet_core.budget.standing import blocking_words
+from agentfleet_core.fleet.config import CompiledPool, CompiledTenant
 from agentfleet_core.planner.explain import headline
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot, WorkerView
 from agentfleet_core.queue.envelope import PoolCounters, WorkerRecord
@@ -99,6 +101,7 @@ class PoolState:
         paused_by: str | None,
         monotonic_seconds: float,
         types: Mapping[str, TaskTypeSpec] = MappingProxyType({}),
+        tenants: Mapping[str, CompiledTenant] = MappingProxyType({}),
     ) -> PoolSnapshot:
         counters = self.history.last
         age = monotonic_seconds - self.read_at_seconds
@@ -118,6 +121,7 @@ class PoolState:
             oldest_wait_seconds=_oldest_wait(counters),
             next_due_in_seconds=_next_due(counters),
             blocked_tenants=tuple(counters.blocked_tenants.items()) if counters else (),
+            blocked_by=tuple(_blocked_by(counters, tenants)) if counters else (),
             history=self.history.buckets,
             service_seconds=self.history.service_seconds,
             spend_per_hour=self.history.spend_per_hour,
@@ -161,6 +165,13 @@ class PoolState:
             held=record.held,
             idle_since_seconds=self.idle_since.get(record.id),
         )
+
+
+def _blocked_by(counters: PoolCounters, tenants: Mapping[str, CompiledTenant]) -> Iterator[tuple[str, str]]:
+    now = datetime.fromtimestamp(counters.now_ms / 1_000, UTC)
+    for tenant, until_ms in counters.blocked_until_ms.items():
+        if tenant in tenants and (words := blocking_words(tenants[tenant].spec, until_ms, now)):
+            yield tenant, words
 
 
 def _oldest_wait(counters: PoolCounters | None) -> float:

@@ -14,6 +14,7 @@ from agentfleet_core.api.conditions import Reason
 from agentfleet_core.api.v1alpha1.tenant_budget import Limit, Period, Phase, TenantBudgetSpec
 from agentfleet_core.budget.limits import Balance, LimitWindow
 from agentfleet_core.budget.money import usd
+from agentfleet_core.budget.windows import window_of
 from agentfleet_core.fleet.pauses import Pause
 
 
@@ -77,6 +78,18 @@ def refusing(balances: Iterable[Balance], need: int = 1) -> Balance | None:
 
 def limit_of(spec: TenantBudgetSpec, name: str) -> Limit:
     return next(one for one in spec.limits if one.name == name)
+
+
+def blocking_words(spec: TenantBudgetSpec, until_ms: int, now: datetime) -> str:
+    """The limit for which a tenant waits that is blocked until then, 0 for good: `day limit resets 00:00
+    UTC`; empty when no limit's window ends there.
+    """
+    for limit in spec.limits:
+        window = window_of(limit, now)
+        if limit.task_type is None and limit.tier is None and window.end_ms == until_ms:
+            resets = resets_at(limit, window)
+            return f"{limit.name} limit {'never resets' if resets == 'never' else f'resets {resets}'}"
+    return ""
 
 
 def spent_words(limit: str, spent: int, amount: int) -> str:

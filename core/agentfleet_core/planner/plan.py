@@ -67,8 +67,13 @@ def _limited_by(notes: tuple[Note, ...]) -> str:
 
 
 def _not_counted(pool: PoolSnapshot) -> tuple[Note, ...]:
+    limits = dict(pool.blocked_by)
     named = [
-        Note(Reason.BUDGET_EXHAUSTED, 0, f"{count(tasks, 'task')} of {tenant}, whose budget has no room")
+        Note(
+            Reason.BUDGET_EXHAUSTED,
+            0,
+            f"{count(tasks, 'task')} of {tenant}, whose {limits.get(tenant) or 'budget has no room'}",
+        )
         for tenant, tasks in pool.blocked_tenants
     ]
     rest = pool.blocked - sum(tasks for _, tasks in pool.blocked_tenants)

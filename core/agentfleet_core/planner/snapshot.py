@@ -56,6 +56,8 @@ class PoolSnapshot:
     next_due_in_seconds: float | None = None
     blocked_tenants: tuple[tuple[str, int], ...] = ()
     """Tenant and its waiting tasks that no budget admits."""
+    blocked_by: tuple[tuple[str, str], ...] = ()
+    """Tenant and what it waits for, as far as that is known: `day limit resets 00:00 UTC`."""
     history: tuple[Bucket, ...] = ()
     """Oldest first, a few minutes."""
     service_seconds: float | None = None

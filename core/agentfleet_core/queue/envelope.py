@@ -220,6 +220,8 @@ class PoolCounters:
     now_ms: int
     blocked_tenants: Mapping[str, int] = field(default_factory=dict)
     """Tenant to its tasks that no budget admits now, queued or parked; at most 20, largest first."""
+    blocked_until_ms: Mapping[str, int] = field(default_factory=dict)
+    """Of the same tenants: when they may start again; 0: once they are unblocked."""
     unsettled_ends: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """State and task type to how many ended so by the queue's own hand: expired, cancelled, or dead with
     their workers. Those that a worker settled are not among them."""

@@ -171,6 +171,7 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
     *states, counted, blocked, missing = reply
     waiting, blocked_total, running, parked, due, orphaned, oldest, next_due, now = map(int, states)
     totals = dict(zip(counted[::2], counted[1::2], strict=True))
+    tenants = [tenant.decode() for tenant in blocked[::3]]
     return PoolCounters(
         waiting=waiting,
         blocked=blocked_total,
@@ -187,9 +188,8 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
         wait_ms_total=int(totals.get(b"wait_ms", 0)),
         spent_total=int(totals.get(b"spent", 0)),
         now_ms=now,
-        blocked_tenants={
-            tenant.decode(): int(count) for tenant, count in zip(blocked[::2], blocked[1::2], strict=True)
-        },
+        blocked_tenants=dict(zip(tenants, map(int, blocked[1::3]), strict=True)),
+        blocked_until_ms=dict(zip(tenants, map(int, blocked[2::3]), strict=True)),
         unsettled_ends=dict(_unsettled_ends(totals)),
         missing_code=tuple(_missing_code(missing, now)),
     )

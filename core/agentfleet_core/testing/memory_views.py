@@ -45,6 +45,10 @@ def count(
         spent_total=totals["spent"],
         now_ms=now_ms,
         blocked_tenants=dict(held_back.most_common(BLOCKED_NAMED)),
+        blocked_until_ms={
+            tenant: 0 if blocked_until[tenant] == NEVER else int(blocked_until[tenant])
+            for tenant, _ in held_back.most_common(BLOCKED_NAMED)
+        },
         unsettled_ends=dict(unsettled),
     )
 

@@ -328,6 +328,7 @@ class TestParking:
         counters = await room.queue.counters()
         assert (counters.waiting, counters.blocked, counters.parked) == (0, 1, 1)
         assert counters.blocked_tenants == {"globex": 2}, "the parked one and the one in the queue"
+        assert counters.blocked_until_ms == {"globex": due}
         assert counters.next_due_ms == due
         [record] = await room.queue.get([poor[0].envelope.id])
         assert record is not None

@@ -18,6 +18,7 @@ def test_the_chain_reads_from_the_promise_to_the_number() -> None:
         replicas=4,
         blocked=320,
         blocked_tenants=(("globex", 320),),
+        blocked_by=(("globex", "day limit resets 00:00 Europe/Berlin"),),
     )
 
     assert explain(plan(seen)) == (
@@ -26,7 +27,8 @@ def test_the_chain_reads_from_the_promise_to_the_number() -> None:
         "                    so 95 % start within 10 min\n"
         "  20  MaxReplicas   maxReplicas is 20\n"
         ">  4  SpendPerHour  maxSpendPerHour is 40.00, a busy worker spends 9.95\n"
-        "  not counted: 320 tasks of globex, whose budget has no room (BudgetExhausted)"
+        "  not counted: 320 tasks of globex, whose day limit resets 00:00 Europe/Berlin\n"
+        "               (BudgetExhausted)"
     )
 
 

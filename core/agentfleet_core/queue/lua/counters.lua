@@ -1,6 +1,6 @@
 -- Reads what the autoscaler needs of a pool. Returns {waiting, blocked, running, parked, due, orphaned, oldest
--- waiting, next due, now, {total, its count, …}, {blocked tenant, its tasks, …}, {what is missing, as report.lua
--- keeps it, …}}. Writes nothing.
+-- waiting, next due, now, {total, its count, …}, {blocked tenant, its tasks, until when (0: until it is
+-- unblocked), …}, {what is missing, as report.lua keeps it, …}}. Writes nothing.
 -- A blocked tenant's tasks are those that wait in its lanes and those that were parked when it was found out.
 --@include pool
 local function soonest(a, b)
@@ -14,7 +14,8 @@ for i = 1, #blocked, 2 do
   local waiting = tonumber(call('HGET', tag .. ':waiting', blocked[i]) or 0)
   is_blocked[blocked[i]] = true
   local tasks = waiting + call('SCARD', deferred_prefix .. blocked[i])
-  if tasks > 0 then blocked_by[#blocked_by + 1] = {blocked[i], tasks} end
+  local ends = blocked[i + 1] == 'inf' and '0' or blocked[i + 1]
+  if tasks > 0 then blocked_by[#blocked_by + 1] = {blocked[i], tasks, ends} end
   if waiting > 0 then
     blocked_total = blocked_total + waiting
     if blocked[i + 1] ~= 'inf' then next_due = soonest(next_due, tonumber(blocked[i + 1])) end
@@ -23,8 +24,7 @@ end
 table.sort(blocked_by, function(a, b) return a[2] > b[2] end)
 local largest = {}
 for i = 1, math.min(20, #blocked_by) do
-  largest[#largest + 1] = blocked_by[i][1]
-  largest[#largest + 1] = blocked_by[i][2]
+  for _, part in ipairs(blocked_by[i]) do largest[#largest + 1] = part end
 end
 
 local oldest = 0
