@@ -6,7 +6,7 @@ from agentfleet_core.planner.reasons import Reason
 from agentfleet_core.planner.replay import kept_now
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.staffing import slots_at_hand, slots_for_rate
-from agentfleet_core.planner.wording import count, percent, seconds
+from agentfleet_core.planner.wording import count, per_minute, percent, seconds
 from agentfleet_core.planner.work import arrival_rate
 from agentfleet_core.queue.depth import claimable, has_work, running
 
@@ -48,10 +48,12 @@ def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
             f"bursts of the last minutes needed {count(kept, 'worker')}, kept while they may recur: {promise}"
         )
         return Note(Reason.BURSTS_RECUR, kept, text)
-    return Note(Reason.TARGET_WAIT, need, f"{_at_hand(pool, service)}: {promise}")
+    return Note(Reason.TARGET_WAIT, need, f"{_at_hand(pool, service, rate)}: {promise}")
 
 
-def _at_hand(pool: PoolSnapshot, service: float | None = None) -> str:
+def _at_hand(pool: PoolSnapshot, service: float | None = None, rate: float | None = None) -> str:
+    """`rate`: arrivals a second, where they count."""
+    arrive = "" if rate is None else f"{per_minute(rate)} arrive, "
     each = "" if service is None else f"{seconds(service)} each, "
-    per_worker = f"{each}{pool.spec.concurrency} at once per worker"
+    per_worker = f"{arrive}{each}{pool.spec.concurrency} at once per worker"
     return f"{claimable(pool):,} waiting, {running(pool):,} running, {per_worker}"

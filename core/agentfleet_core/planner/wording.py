@@ -18,6 +18,13 @@ def count(value: float, noun: str) -> str:
     return f"{whole:,} {noun}" + ("" if whole == 1 else "s")
 
 
+def per_minute(rate: float) -> str:
+    """Of a rate by the second: `0.5 a minute`, `186 a minute`."""
+    value = rate * 60
+    shown = f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
+    return f"{shown} a minute"
+
+
 def percent(value: float) -> str:
     """`95 %`, `99.1 %`."""
     return f"{value:.2f}".rstrip("0").rstrip(".") + " %"
