@@ -5,9 +5,12 @@ ARG BASE=docker.io/library/python:3.11-slim
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY requirements/ requirements/
+COPY requirements/build.txt requirements/
 RUN python3 -m venv /opt/build && /opt/build/bin/pip install --quiet --require-hashes -r requirements/build.txt
 RUN command -v strip >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils >/dev/null)
+COPY requirements/ requirements/
+COPY images/libraries.sh images/
+RUN for service in operator coordinator worker cli; do sh images/libraries.sh $service || exit; done
 COPY pyproject.toml README.md LICENSE ./
 COPY sdk/ sdk/
 COPY core/ core/
@@ -16,10 +19,8 @@ COPY coordinator/ coordinator/
 COPY worker/ worker/
 COPY cli/ cli/
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheel
-# SERVICE picks the locked requirements; the SBOM lists what the final image holds of Python.
 COPY images/assemble.sh images/
-RUN sh images/assemble.sh operator && sh images/assemble.sh coordinator && \
-    sh images/assemble.sh worker && sh images/assemble.sh cli
+RUN for service in operator coordinator worker cli; do sh images/assemble.sh $service || exit; done
 
 FROM ${BASE} AS base
 # Base images leave the standard library uncompiled, which every start of a pod would pay for.
