@@ -58,7 +58,6 @@ class Services:
         config = self.follower.config
         if self._catalog is None or self._catalog.config is not config:
             self._catalog = compile_catalog(config)
-            metrics.CONFIG_VERSION.set(config.version)
             metrics.TENANTS.follow(config.tenants)
         return self._catalog
 

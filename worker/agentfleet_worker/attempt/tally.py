@@ -1,7 +1,7 @@
 """Counts what attempts come to, with metrics' children kept: looking them up costs more than a short task."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Callable
 from typing import Any
 
 from agentfleet_core.queue.envelope import Claim, SettleKind, SettleOutcome
@@ -19,11 +19,10 @@ class Tally:
         self._seconds: dict[str, Any] = {}
         self._ended: dict[tuple[str, str], Any] = {}
 
-    def slots(self, count: int) -> None:
-        self._slots.set(count)
-
-    def running(self, count: int) -> None:
-        self._running.set(count)
+    def watch(self, slots: Callable[[], int], running: Callable[[], int]) -> None:
+        """Asked at each scrape, not told at each task."""
+        self._slots.set_function(slots)
+        self._running.set_function(running)
 
     def claimed(self, claim: Claim) -> None:
         if claim.attempt == 1:
@@ -31,7 +30,7 @@ class Tally:
             self._start_seconds.observe(max(0, claim.now_ms - due_ms) / 1000)
 
     def settling(
-        self, attempt: Attempt, ending: Ending, seconds: float, outcome: "Awaitable[SettleOutcome]"
+        self, attempt: Attempt, ending: Ending, seconds: float, outcome: "asyncio.Future[SettleOutcome]"
     ) -> None:
         task_type = attempt.claim.envelope.type
         observed = self._seconds.get(task_type)
@@ -41,13 +40,18 @@ class Tally:
         if ending.kind is SettleKind.END:
             self._count_end(task_type, ending.state)
             return
-        metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, ending.reason or "").inc()
-        if ending.kind is SettleKind.RETRY and isinstance(outcome, asyncio.Future):
-            outcome.add_done_callback(lambda settled: self._if_dead(task_type, settled))
+        outcome.add_done_callback(lambda settled: self._count_postponed(task_type, ending, settled))
 
-    def _if_dead(self, task_type: str, settled: "asyncio.Future[SettleOutcome]") -> None:
-        if not settled.cancelled() and settled.exception() is None and settled.result() is SettleOutcome.DEAD:
-            self._count_end(task_type, "dead")
+    def _count_postponed(
+        self, task_type: str, ending: Ending, settled: "asyncio.Future[SettleOutcome]"
+    ) -> None:
+        if settled.cancelled() or settled.exception() is not None:
+            return
+        match settled.result():
+            case SettleOutcome.DEAD:
+                self._count_end(task_type, "dead")
+            case SettleOutcome.DONE:
+                metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, ending.reason or "").inc()
 
     def _count_end(self, task_type: str, state: str) -> None:
         counter = self._ended.get((task_type, state))

@@ -86,7 +86,6 @@ class ClaimLoop:
                 await self._pause(PAUSED_WAIT_SECONDS)
             else:
                 await self._fill(runner, min(free, (self.slots + 1) // 2))
-        self._tally.running(len(self.held))
 
     async def _fill(self, runner: Runner, free: int) -> None:
         asked_at, pauses = time.monotonic(), self._follower.pauses
@@ -111,7 +110,6 @@ class ClaimLoop:
             if attempt is not None:
                 self.held[claim.envelope.id] = attempt
         self._empty.clear()
-        self._tally.running(len(self.held))
 
     def ended(self, attempt: Attempt) -> None:
         if self.held.get(attempt.id) is attempt:
@@ -119,7 +117,6 @@ class ClaimLoop:
         self._wake.set()
         if not self.held:
             self._empty.set()
-            self._tally.running(0)
 
     def stop(self) -> None:
         """Claim nothing more; what runs goes on."""

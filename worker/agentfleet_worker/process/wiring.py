@@ -70,7 +70,7 @@ def wired(settings: WorkerSettings, parts: Parts, wire: httpx2.AsyncBaseTranspor
         parts.commit, parts.queue, parts.follower, tally, pool=settings.pool, worker=settings.worker_id,
         revision=settings.revision, lease_ms=lease_ms,
     )  # fmt: skip
-    tally.slots(claims.slots)
+    tally.watch(lambda: claims.slots, lambda: len(claims.held))
     leases = LeaseKeeper(
         settings.common.redis_url, parts.queue, parts.ledger, claims.held, holds,
         worker=settings.worker_id, lease_ms=lease_ms, lost=lambda ids: _lose(claims, ids),
