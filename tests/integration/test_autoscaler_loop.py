@@ -80,13 +80,12 @@ class Silent(RedisCounters):
 
     silent = False
 
-    async def counters(self, pools: Sequence[str]) -> Sequence[PoolCounters]:
+    async def read(
+        self, pools: Sequence[str], staffed: Sequence[str]
+    ) -> tuple[Sequence[PoolCounters], Sequence[Sequence[WorkerRecord]]]:
         if self.silent:
             raise Unavailable("Redis is silent")
-        return await super().counters(pools)
-
-    async def workers(self, pools: Sequence[str]) -> Sequence[Sequence[WorkerRecord]]:
-        return await super().workers(pools)
+        return await super().read(pools, staffed)
 
 
 def task(pool: str) -> Envelope:

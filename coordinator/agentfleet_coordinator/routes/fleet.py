@@ -9,10 +9,10 @@ from agentfleet_coordinator import fleet_view, schemas
 from agentfleet_coordinator.direct import direct, direct_router, reply
 from agentfleet_coordinator.routes.caller import admin_caller
 from agentfleet_coordinator.services import Services
-from agentfleet_core.autoscaler.source import RedisCounters
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import NotFound
 from agentfleet_core.keyspace.connect import reaching_redis, redis_time
+from agentfleet_core.queue.observe import read_counters
 from agentfleet_core.queue.task_view import Json
 from agentfleet_core.suggest import choices
 
@@ -29,9 +29,7 @@ async def get_fleet(request: Request) -> Response:
     config = services.follower.config
     now = await redis_time(services.redis)
     names = sorted(config.pools)
-    counters = dict(
-        zip(names, await RedisCounters(services.redis, services.fleet).counters(names), strict=True)
-    )
+    counters = dict(zip(names, await read_counters(services.redis, services.fleet, names), strict=True))
     windows = {tenant: all_windows(compiled.spec, now) for tenant, compiled in config.tenants.items()}
     seen = fleet_view.Seen(
         config=config,

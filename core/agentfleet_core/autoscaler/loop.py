@@ -132,11 +132,10 @@ class Autoscaler:
         return state
 
     async def _read(self, pools: Sequence[str]) -> None:
-        """One round trip for the counters, and one for the workers of those pools that have any."""
+        """One round trip for the counters, and the workers of those pools that have any."""
         staffed = [name for name in pools if self._has_workers(name)]
         try:
-            counters = await self._source.counters(pools)
-            records = await self._source.workers(staffed) if staffed else ()
+            counters, records = await self._source.read(pools, staffed)
         except Unavailable as error:
             metrics.REDIS_UP.set(0)
             log.warning("the queue cannot be read; nothing shrinks: %s", error)

@@ -79,7 +79,11 @@ class FleetView(Protocol):
 class CounterSource(Protocol):
     """Reads many pools in one round trip. Raises `Unavailable` when Redis is out of reach."""
 
-    async def counters(self, pools: Sequence[str]) -> Sequence[PoolCounters]: ...
+    async def read(
+        self, pools: Sequence[str], staffed: Sequence[str]
+    ) -> tuple[Sequence[PoolCounters], Sequence[Sequence[WorkerRecord]]]:
+        """Counters of `pools`, and the workers of those that have any."""
+        ...
 
     async def workers(self, pools: Sequence[str]) -> Sequence[Sequence[WorkerRecord]]: ...
 

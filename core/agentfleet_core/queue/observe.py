@@ -11,17 +11,24 @@ from agentfleet_core.queue.records import decode_counters, decode_workers
 from agentfleet_core.settings import FleetId
 
 
+async def read_pools(
+    redis: Redis, fleet_id: FleetId, pools: Sequence[str], staffed: Sequence[str]
+) -> tuple[list[PoolCounters], list[list[WorkerRecord]]]:
+    """The counters of `pools` and the workers of `staffed`, in their orders. Raises `Unavailable`."""
+    calls = [PoolCalls(fleet_id, pool).call("counters") for pool in pools]
+    calls += [PoolCalls(fleet_id, pool).call("workers") for pool in staffed]
+    replies = await run_all(redis, calls) if calls else []
+    counters, workers = replies[: len(pools)], replies[len(pools) :]
+    return [decode_counters(reply) for reply in counters], [decode_workers(reply) for reply in workers]
+
+
 async def read_counters(redis: Redis, fleet_id: FleetId, pools: Sequence[str]) -> list[PoolCounters]:
     """In the pools' order. Raises `Unavailable`."""
-    if not pools:
-        return []
-    replies = await run_all(redis, [PoolCalls(fleet_id, pool).call("counters") for pool in pools])
-    return [decode_counters(reply) for reply in replies]
+    counters, _ = await read_pools(redis, fleet_id, pools, ())
+    return counters
 
 
 async def read_workers(redis: Redis, fleet_id: FleetId, pools: Sequence[str]) -> list[list[WorkerRecord]]:
     """In the pools' order. Raises `Unavailable`."""
-    if not pools:
-        return []
-    replies = await run_all(redis, [PoolCalls(fleet_id, pool).call("workers") for pool in pools])
-    return [decode_workers(reply) for reply in replies]
+    _, workers = await read_pools(redis, fleet_id, (), pools)
+    return workers
