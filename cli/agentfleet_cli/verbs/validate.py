@@ -1,5 +1,6 @@
 """`agentfleet validate -f`: what the API server and the conditions would say, with file, line and field."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 
 from agentfleet_cli.manifests import FileProblem, Loaded, load_manifests
 from agentfleet_cli.output import Format, OutputOption, say_json, verb
+from agentfleet_core.api.structural import ProblemKind
 from agentfleet_core.errors import InvalidManifest
 
 Files = Annotated[
@@ -48,6 +50,8 @@ def validate(
     else:
         for line in report(loaded):
             print(line)
+        if not against and any(one.what is ProblemKind.FINDING for one in loaded.problems):
+            print("only these files were looked at; --against adds what is applied already", file=sys.stderr)
     if loaded.problems:
         raise typer.Exit(1)
 
