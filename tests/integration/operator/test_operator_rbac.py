@@ -1,4 +1,4 @@
-"""The operator does all of its work with the rights of operator/rbac.yaml, answers its probes, and leaves
+"""The operator does all of its work with the rights that it is installed with, answers its probes, and leaves
 cleanly.
 """
 
@@ -16,7 +16,8 @@ from tests.servers.kube import KubeApiserver
 
 from agentfleet_cli.local.redis_server import RedisServer, free_port
 
-RBAC = Path(__file__).parents[3] / "operator" / "rbac.yaml"
+INSTALL = Path(__file__).parents[3] / "deploy" / "cluster" / "install.yaml"
+RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 @pytest.fixture
@@ -27,9 +28,10 @@ async def here(kube: KubeApiserver, redis: RedisServer, namespace: str) -> Async
 
 def grants(namespace: str) -> Iterator[dict[str, object]]:
     """The rights as shipped, under names of this test alone."""
-    text = RBAC.read_text().replace("namespace: agentfleet}", f"namespace: {namespace}}}")
-    text = text.replace("name: agentfleet-operator", f"name: {namespace}-operator")
-    yield from yaml.safe_load_all(text)
+    text = INSTALL.read_text().replace("namespace: agentfleet\n", f"namespace: {namespace}\n")
+    text = text.replace("name: agentfleet-agentfleet-operator\n", f"name: {namespace}-operator\n")
+    text = text.replace("name: agentfleet-operator\n", f"name: {namespace}-operator\n")
+    yield from (one for one in yaml.safe_load_all(text) if one["kind"] in RIGHTS)
 
 
 async def kubeconfig(here: World) -> Path:
