@@ -21,6 +21,7 @@ from agentfleet_core.telemetry import metrics
 HEARTBEAT_SECONDS = 15.0
 RETRY_MS = 1_000
 MAX_FOLLOWERS = 10_000
+BACK_IN_THE_QUEUE = frozenset({"retry", "handed_back"})
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 """Nobody between us and the follower is to keep events back."""
 
@@ -74,29 +75,33 @@ async def follow_task(request: Request) -> Response:
 async def _stream(services: Services, record: TaskRecord, after: str) -> AsyncGenerator[bytes, None]:
     """A task that waits behind its tenant's block has no event of its own that says so: it is told here."""
     task_id = record.envelope.id
-    told = after != BEGINNING
+    queued = after == BEGINNING
     metrics.FOLLOWERS.inc()
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
-        if not (told or record.attempt) and record.state is TaskState.PARKED:
-            told = True
+        if queued and not record.attempt and record.state is TaskState.PARKED:
+            queued = False
             yield views.event(_parked(record))
         events = services.follows.events(task_id, after, idle_seconds=HEARTBEAT_SECONDS)
         async with aclosing(events):
             async for event in events:
                 if event is not None:
-                    told = event.type == "parked"
+                    queued = event.type in BACK_IN_THE_QUEUE
                     yield views.event(event)
                     continue
                 yield b": still here\n\n"
-                (now_is,) = await services.queues.read_many([task_id])
-                if not told and now_is is not None and now_is.state is TaskState.PARKED:
-                    told = True
-                    yield views.event(_parked(now_is))
+                if queued and (parked := await _found_parked(services, task_id)) is not None:
+                    queued = False
+                    yield views.event(_parked(parked))
     except (NotFound, Unavailable):
         return  # the client comes back behind its last event, and is then told what is wrong
     finally:
         metrics.FOLLOWERS.dec()
+
+
+async def _found_parked(services: Services, task_id: str) -> TaskRecord | None:
+    (record,) = await services.queues.read_many([task_id])
+    return record if record is not None and record.state is TaskState.PARKED else None
 
 
 def _parked(record: TaskRecord) -> Event:
