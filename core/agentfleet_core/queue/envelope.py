@@ -7,8 +7,10 @@ Times that end in `_ms` are Redis's clock, milliseconds since the epoch. Money i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from agentfleet_core.checked import dataclass
 
 
 class TaskState(StrEnum):

@@ -6,12 +6,12 @@ A step's record is written before the next step starts and is read by every late
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from agentfleet_core.checked import dataclass
 from agentfleet_core.errors import InvalidInput
 
 

@@ -4,8 +4,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from agentfleet_core.checked import dataclass
 from agentfleet_core.errors import AgentfleetError, HandlerFailed
 from agentfleet_core.problems import BASE, problem_of
 from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
