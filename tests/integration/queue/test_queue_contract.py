@@ -356,6 +356,16 @@ class TestParking:
         assert (again.state, again.not_before_ms, again.reason) == (TaskState.QUEUED, 0, "")
         assert len(await room.claim(9)) == 3
 
+    async def test_behind_a_block_without_an_end_a_task_waits_until_it_expires(self, room: Room) -> None:
+        await room.submit(envelope("globex"))
+        claim = await room.claim_one()
+        [queued] = await room.submit(envelope("globex", expires_after_seconds=60))
+        await room.queue.settle([settled(claim, SettleKind.PARK, block_tenant=True)])
+        assert (await room.queue.counters()).blocked_until_ms == {"globex": 0}
+        [record] = await room.queue.get([queued.id])
+        assert record is not None
+        assert (record.state, record.not_before_ms) == (TaskState.PARKED, record.admitted_ms + 60_000)
+
     async def test_a_block_that_is_over_is_told_no_more(self, room: Room) -> None:
         await room.submit(envelope("globex"))
         claim = await room.claim_one()
