@@ -1,12 +1,13 @@
 """The fleet config and the switches in a real Redis: one leader writes, everybody follows within a second."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis.asyncio import Redis
 
-from agentfleet_cli.local.redis_server import RedisServer, redis_server
+from agentfleet_cli.local.redis_server import RedisServer, free_port, redis_server
 from agentfleet_core.api.v1alpha1 import AgentPoolSpec, TenantBudgetSpec
 from agentfleet_core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConfig
@@ -22,6 +23,7 @@ from agentfleet_core.fleet.throttles import throttle
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.settings import FleetId
+from agentfleet_core.telemetry.metrics import REGISTRY
 
 
 @pytest.fixture
@@ -280,3 +282,16 @@ async def until_over(client: Redis, keys: FleetKeys) -> None:
     ends_ms = min(map(int, stored.values()))
     while (await client.time())[0] * 1_000 <= ends_ms:  # noqa: ASYNC110 - see `until`
         await asyncio.sleep(0.05)
+
+
+async def test_each_process_tells_whether_redis_answers_it(redis: RedisServer, fleet_id: FleetId) -> None:
+    def is_up() -> float | None:
+        return REGISTRY.get_sample_value("agentfleet_redis_up")
+
+    for url, up in ((f"redis://127.0.0.1:{free_port()}/0", 0), (redis.url, 1)):
+        store = connect(url)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(store.aclose)
+            with contextlib.nullcontext() if up else pytest.raises(Unavailable):
+                await stack.enter_async_context(ConfigFollower(store, FleetKeys(fleet_id)))
+            assert is_up() == up

@@ -5,6 +5,8 @@ by growth; the operator is a process of its own on a real kube-apiserver.
 """
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -149,12 +151,12 @@ OPERATOR: dict[str, Values] = {
     "agentfleet_budget_limit_usd": {("acme", "day"): 5, ("acme", "ever"): 100},
     "agentfleet_operator_leader": {(): 1},
     "agentfleet_kubernetes_writes": {("Deployment", "done"): 1},
+    "agentfleet_redis_up": {(): 1},
 }
 
 
 def test_no_metric_is_without_an_expectation() -> None:
     assert {*FLEET, *OPERATOR} == set(DECLARED)
-    assert not set(FLEET) & set(OPERATOR)
 
 
 async def test_after_a_fleet_has_worked_each_metric_is_right(story: Story) -> None:
@@ -316,6 +318,32 @@ async def tell_the_ledger(story: Story) -> None:
     spare = await ledger.reserve("acme", "by-hand/4", 1, [limit], lease_ms=HOUR_MS)
     assert isinstance(spare, Reserved)
     await ledger.release(spare.hold)
+
+
+async def test_a_worker_process_tells_of_redis_and_of_its_pool(story: Story) -> None:
+    settings = story.fleet.settings()
+    environment = {
+        "AGENTFLEET_REDIS_URL": story.fleet.url,
+        "AGENTFLEET_INSTALL": story.fleet.id.install,
+        "AGENTFLEET_NAMESPACE": story.fleet.id.namespace,
+        "AGENTFLEET_POOL": POOL,
+        "AGENTFLEET_WORKER_ID": "w1",
+        "AGENTFLEET_METRICS_PORT": str(settings.common.metrics_port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agentfleet_worker", env={**os.environ, **environment}
+    )
+    try:
+        expected: dict[str, Values] = {
+            "agentfleet_redis_up": {(): 1},
+            "agentfleet_fleet_config_version": {(): 1},
+            "agentfleet_worker_slots": {(POOL,): 8},
+            "agentfleet_worker_tasks": {(POOL,): 0},
+        }
+        await until(lambda: shows(f"http://127.0.0.1:{settings.common.metrics_port}", expected))
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
 
 
 async def test_an_operator_tells_its_budgets_its_writes_and_who_leads(

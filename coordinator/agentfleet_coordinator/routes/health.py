@@ -35,9 +35,7 @@ async def readyz(request: Request) -> Response:
 )
 async def get_metrics(request: Request) -> Response:
     """Metrics of this process."""
-    follower = services_of(request).follower
-    metrics.REDIS_UP.set(1 if follower.fresh else 0)
-    metrics.CONFIG_VERSION.set(follower.config.version)
+    metrics.CONFIG_VERSION.set(services_of(request).follower.config.version)
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 

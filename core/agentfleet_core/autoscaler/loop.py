@@ -137,12 +137,10 @@ class Autoscaler:
         try:
             counters, records = await self._source.read(pools, staffed)
         except Unavailable as error:
-            metrics.REDIS_UP.set(0)
             log.warning("the queue cannot be read; nothing shrinks: %s", error)
             for name in pools:
                 self._state(name).known = False
             return
-        metrics.REDIS_UP.set(1)
         now = self._monotonic()
         for name, reading in zip(pools, counters, strict=True):
             state = self._state(name)

@@ -26,6 +26,7 @@ from agentfleet_core.fleet.throttles import Throttles, read_throttles
 from agentfleet_core.keyspace.connect import channels_of, reaching_redis
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.keyspace.scripts import load_script
+from agentfleet_core.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +179,14 @@ class ConfigFollower:
 
     async def _read(self) -> None:
         asked = self._monotonic()
-        with reaching_redis():
-            async with asyncio.timeout(self._silence_seconds):
-                await self._read_now()
+        try:
+            with reaching_redis():
+                async with asyncio.timeout(self._silence_seconds):
+                    await self._read_now()
+        except Unavailable:
+            metrics.REDIS_UP.set(0)
+            raise
+        metrics.REDIS_UP.set(1)
         # From the asking, not from the answer: what was read may be as old as that.
         self._heard = max(self._heard, asked)
 

@@ -1,6 +1,7 @@
 """Who leads, decided from one look at the Lease; and a leader that stops in time."""
 
 import asyncio
+import selectors
 
 import pytest
 
@@ -147,3 +148,49 @@ async def test_a_write_by_someone_else_on_our_lease_is_survived() -> None:
 
     assert leader.term == 7
     assert lease.record.transitions == 7
+
+
+class VirtualTime(selectors.DefaultSelector):
+    """Where a loop would wait, its clock jumps instead: no machine is too slow for it."""
+
+    now_seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "nothing would ever happen"
+        self.now_seconds += timeout
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._clock = VirtualTime()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now_seconds
+
+
+async def seconds_without_a_leader(lived_seconds: float, followed_seconds: float) -> float:
+    """From the death of a leader to the next one's term; the follower first looks at its time."""
+    lease, clock = MemoryLease(), asyncio.get_running_loop().time
+    first, second = (Leadership(lease, name, TIMINGS, monotonic=clock) for name in ("a", "b"))
+    await first.acquire()
+    holding = asyncio.create_task(first.hold())
+    await asyncio.sleep(followed_seconds)
+    following = asyncio.create_task(second.acquire())
+    await asyncio.sleep(lived_seconds)
+    holding.cancel()
+    died_at = clock()
+    assert await following == 2
+    return clock() - died_at
+
+
+@pytest.mark.parametrize("lived_seconds", [0.1, 0.7, 1.3, 1.9, 2.0, 3.7, 31.0])
+@pytest.mark.parametrize("followed_seconds", [0.0, 0.5, 1.0, 1.5, 1.99])
+def test_a_silent_leader_is_replaced_within_its_lease_and_two_retries(
+    lived_seconds: float, followed_seconds: float
+) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        took = runner.run(seconds_without_a_leader(lived_seconds, followed_seconds))
+    least = TIMINGS.lease_seconds - TIMINGS.retry_seconds  # its last renewal is at most a retry ago
+    assert least - 0.001 <= took <= TIMINGS.lease_seconds + 2 * TIMINGS.retry_seconds
