@@ -162,7 +162,7 @@ async def told_fleet(redis: RedisServer, fleet_id: FleetId, tmp_path: Path) -> A
     ):
         door = Door(provider)
         fleet = KeyedFleet(redis, fleet_id, url, tmp_path / "secrets")
-        for handler in ("ask", "fail_first", "wait_for_gate"):
+        for handler in ("ask", "fail_first", "wait_for_gate", "ignore_every_stop"):
             fleet.handler(handler)
         fleet.handler("raise_it", retry={"maxAttempts": 1, "backoffSeconds": 0})
         fleet.pool(replicas=1)

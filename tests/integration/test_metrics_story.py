@@ -320,6 +320,20 @@ async def tell_the_ledger(story: Story) -> None:
     await ledger.release(spare.hold)
 
 
+async def test_an_attempt_that_was_fenced_off_counts_no_end_of_its_own(story: Story) -> None:
+    before = await scrape(story.coordinator)
+    async with story.fleet.worker(lease_seconds=30.0):
+        GATES["fenced"] = asyncio.Event()
+        task = await story.fleet.submit("ignore-every-stop", gate="fenced")
+        await story.until("agentfleet_queue_tasks", is_={(POOL, "running"): 1})
+        assert await story.fleet.queue.cancel(task, "Asked")
+        GATES["fenced"].set()
+        await story.until("agentfleet_worker_tasks", is_={(POOL,): 0})
+        await story.until("agentfleet_queue_tasks", is_={(POOL, "running"): 0})
+    grown = (await scrape(story.coordinator)).grown_since(before, "agentfleet_tasks_ended")
+    assert grown == {(POOL, "ignore-every-stop", "cancelled"): 1}
+
+
 async def test_a_worker_process_tells_of_redis_and_of_its_pool(story: Story) -> None:
     settings = story.fleet.settings()
     environment = {

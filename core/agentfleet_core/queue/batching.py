@@ -6,7 +6,7 @@ the slots which those settlements freed. Nothing is held back to make batches la
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ class _Batch:
     writes: list[Write]
     written: list["asyncio.Future[bool] | None"]
     """Of each write, who waits for it: nobody for an event alone."""
-    settlements: list[tuple[Settlement, "asyncio.Future[SettleOutcome]"]]
+    settlements: list[tuple[Settlement, "asyncio.Future[SettleOutcome]", Callable[[], object] | None]]
+    """Of each, who waits for its outcome, and what counts it."""
     claim: "tuple[Call, asyncio.Future[list[Claim]]] | None"
 
 
@@ -72,11 +73,15 @@ class GroupCommit:
         self._batch.writes.append(write)
         self._batch.written.append(written)
 
-    def settle(self, settlement: Settlement) -> "asyncio.Future[SettleOutcome]":
-        """Queued when it returns, so the slot is free at once: the next claim goes out behind it."""
+    def settle(
+        self, settlement: Settlement, count: Callable[[], object] | None = None
+    ) -> "asyncio.Future[SettleOutcome]":
+        """Queued when it returns, so the slot is free at once: the next claim goes out behind it. `count` is
+        called if its outcome is DONE; a callback of the future would cost more.
+        """
         check_settlement(settlement)
         future: asyncio.Future[SettleOutcome] = self._loop.create_future()
-        self._batch.settlements.append((settlement, future))
+        self._batch.settlements.append((settlement, future, count))
         self._schedule()
         return future
 
@@ -169,7 +174,7 @@ class GroupCommit:
         if batch.writes:
             calls.append(self._queue.calls.journal(batch.writes))
         if batch.settlements:
-            calls.append(self._queue.calls.settle([settlement for settlement, _ in batch.settlements]))
+            calls.append(self._queue.calls.settle([settlement for settlement, _, _ in batch.settlements]))
         if batch.claim:
             calls.append(batch.claim[0])
         return calls
@@ -181,9 +186,11 @@ class GroupCommit:
                 if written is not None and not written.done():
                     written.set_result(current == 1)
         if batch.settlements:
-            for (_, settled), outcome in zip(batch.settlements, next(answers), strict=True):
+            for (_, settled, count), outcome in zip(batch.settlements, next(answers), strict=True):
                 if not settled.done():
                     settled.set_result(_OUTCOMES[outcome])
+                if count is not None and outcome == b"done":
+                    count()
         if batch.claim and not batch.claim[1].done():
             claims, refusals = self._queue.claimed(next(answers))
             for refusal in refusals:
@@ -193,7 +200,7 @@ class GroupCommit:
 
 def _waiting(batch: _Batch) -> list["asyncio.Future[Any]"]:
     futures: list[asyncio.Future[Any]] = [written for written in batch.written if written is not None]
-    futures += [future for _, future in batch.settlements]
+    futures += [future for _, future, _ in batch.settlements]
     if batch.claim:
         futures.append(batch.claim[1])
     return futures

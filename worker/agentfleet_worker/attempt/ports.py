@@ -1,6 +1,7 @@
 """What an attempt needs of the rest of its worker, and no more: tests stand in for these."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agentfleet_core.fleet.config import FleetConfig
@@ -18,7 +19,9 @@ class Commit(Protocol):
 
     def emit(self, event: Event) -> None: ...
 
-    def settle(self, settlement: Settlement) -> Awaitable[SettleOutcome]: ...
+    def settle(
+        self, settlement: Settlement, count: Callable[[], object] | None = None
+    ) -> "asyncio.Future[SettleOutcome]": ...
 
 
 class Follower(Protocol):

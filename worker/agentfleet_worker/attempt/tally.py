@@ -17,7 +17,7 @@ class Tally:
         self._running = metrics.TASKS_RUNNING.labels(pool)
         self._slots = metrics.WORKER_SLOTS.labels(pool)
         self._seconds: dict[str, Any] = {}
-        self._ended: dict[tuple[str, str], Any] = {}
+        self._ended: dict[tuple[str, str], Callable[[], object]] = {}
 
     def watch(self, slots: Callable[[], int], running: Callable[[], int]) -> None:
         """Asked at each scrape, not told at each task."""
@@ -29,6 +29,15 @@ class Tally:
             due_ms = max(claim.admitted_ms, claim.envelope.not_before_ms)
             self._start_seconds.observe(max(0, claim.now_ms - due_ms) / 1000)
 
+    def ends(self, task_type: str, state: str) -> Callable[[], object]:
+        """What counts an end, for when it is known to have counted."""
+        count = self._ended.get((task_type, state))
+        if count is None:
+            count = self._ended[task_type, state] = metrics.TASKS_ENDED.labels(
+                self._pool, task_type, state
+            ).inc
+        return count
+
     def settling(
         self, attempt: Attempt, ending: Ending, seconds: float, outcome: "asyncio.Future[SettleOutcome]"
     ) -> None:
@@ -37,10 +46,8 @@ class Tally:
         if observed is None:
             observed = self._seconds[task_type] = metrics.TASK_SECONDS.labels(self._pool, task_type)
         observed.observe(seconds)
-        if ending.kind is SettleKind.END:
-            self._count_end(task_type, ending.state)
-            return
-        outcome.add_done_callback(lambda settled: self._count_postponed(task_type, ending, settled))
+        if ending.kind is not SettleKind.END:
+            outcome.add_done_callback(lambda settled: self._count_postponed(task_type, ending, settled))
 
     def _count_postponed(
         self, task_type: str, ending: Ending, settled: "asyncio.Future[SettleOutcome]"
@@ -49,13 +56,6 @@ class Tally:
             return
         match settled.result():
             case SettleOutcome.DEAD:
-                self._count_end(task_type, "dead")
+                self.ends(task_type, "dead")()
             case SettleOutcome.DONE:
                 metrics.TASKS_POSTPONED.labels(self._pool, ending.kind, ending.reason or "").inc()
-
-    def _count_end(self, task_type: str, state: str) -> None:
-        counter = self._ended.get((task_type, state))
-        if counter is None:
-            counter = metrics.TASKS_ENDED.labels(self._pool, task_type, state)
-            self._ended[task_type, state] = counter
-        counter.inc()

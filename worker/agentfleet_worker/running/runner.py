@@ -163,7 +163,9 @@ class Runner:
                 cap_seconds=retry.max_backoff_seconds,
             )
             made = replace(made, not_before_ms=attempt.now_ms() + int(seconds * 1000))
-        future = self._services.commit.settle(made)
+        ends = ending.kind is SettleKind.END
+        count = self._tally.ends(attempt.claim.envelope.type, ending.state) if ends else None
+        future = self._services.commit.settle(made, count)
         self._tally.settling(attempt, ending, time.monotonic() - attempt.claimed_at, future)
 
     def refuse(self, claim: Claim, ending: Ending) -> None:
