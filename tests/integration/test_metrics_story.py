@@ -208,9 +208,11 @@ async def tell_the_shelf(story: Story) -> None:
     await shelf.claim("ghost", 1, lease_ms=HOUR_MS)
     await shelf.claim("ghost", 1, lease_ms=0)
     now_ms = (await shelf.counters()).now_ms
-    due, later = shelved(not_before_ms=now_ms + 100), shelved(not_before_ms=now_ms + HOUR_MS)
+    due, later = (shelved(not_before_ms=now_ms + HOUR_MS) for _ in range(2))
     waiting = [shelved() for _ in range(3)]
     await shelf.submit([due, later, *waiting])
+    # As if its hour were over.
+    await fleet.redis.zadd(shelf.calls.keys.parked, {shelf.calls.ulid(due.id): now_ms})
     states = {"waiting": 3, "blocked": 1, "running": 1, "parked": 2, "due": 1, "orphaned": 1}
     await story.until("agentfleet_queue_tasks", is_={(SHELF, name): count for name, count in states.items()})
     await story.until("agentfleet_pool_limited", is_={(SHELF, "MaxReplicas"): 1})
