@@ -117,8 +117,9 @@ class PoolKeys:
 
     @property
     def counters(self) -> str:
-        """Hash of totals that only grow (`end:<state>:<type>`: by the queue's own hand), the virtual clock, and
-        when the last signal went out."""
+        """Hash of totals that only grow (`end:<state>:<type>`: by the queue's own hand), the virtual clock,
+        and when the last signal went out.
+        """
         return f"{self.tag}:counters"
 
     @property
