@@ -288,7 +288,7 @@ async def test_each_process_tells_whether_redis_answers_it(redis: RedisServer, f
     def is_up() -> float | None:
         return REGISTRY.get_sample_value("agentfleet_redis_up")
 
-    for url, up in ((f"redis://127.0.0.1:{free_port()}/0", 0), (redis.url, 1)):
+    for url, up in ((redis.url, 1), (f"redis://127.0.0.1:{free_port()}/0", 0), (redis.url, 1)):
         store = connect(url)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(store.aclose)
