@@ -1,8 +1,11 @@
-"""What must happen to a fleet although no worker runs: a raised budget frees its tasks, dead holds end."""
+"""What must happen to a fleet although no worker runs: a raised budget frees its tasks, dead holds end, tasks
+expire, and a wrong count is mended.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -17,7 +20,7 @@ from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConf
 from agentfleet_core.fleet.store import ConfigFollower, publish
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.keyspace.keys import FleetKeys
-from agentfleet_core.queue.envelope import SettleKind, Settlement
+from agentfleet_core.queue.envelope import SettleKind, Settlement, TaskState
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
 
@@ -121,3 +124,40 @@ async def test_a_dead_workers_holds_end_although_no_other_worker_runs(
         await until(nothing_held)
     [balance] = await ledger.balances("acme", [TOTAL])
     assert (balance.spent, balance.unconfirmed) == (10, 10)
+
+
+async def test_a_task_expires_although_no_worker_claims(
+    client: Redis, fleet_id: FleetId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "AUDIT_SECONDS", 0.05)
+    queue = PoolQueue(client, fleet_id, POOL)
+    await publish(client, FleetKeys(fleet_id), config(fleet_id, "1"), 1)
+    task = replace(envelope(tenant="acme"), expires_after_seconds=1)
+    await queue.submit([task])
+
+    async with kept_up(client, fleet_id):
+
+        async def has_failed() -> bool:
+            [record] = await queue.get([task.id])
+            return record is not None and (record.state, record.reason) == (TaskState.FAILED, "Expired")
+
+        await until(has_failed)
+    assert (await queue.counters()).unsettled_ends == {("failed", task.type): 1}
+
+
+async def test_a_wrong_count_is_mended_and_told(
+    client: Redis, fleet_id: FleetId, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(upkeep, "AUDIT_SECONDS", 0.05)
+    queue = PoolQueue(client, fleet_id, POOL)
+    await publish(client, FleetKeys(fleet_id), config(fleet_id, "1"), 1)
+    await queue.submit([envelope(tenant="acme")])
+    await client.hset(queue.calls.keys.waiting, "acme", 7)
+
+    async with kept_up(client, fleet_id):
+
+        async def is_told() -> bool:
+            return "a pool's counts were wrong, and are mended" in caplog.text
+
+        await until(is_told)
+    assert (await queue.counters()).waiting == 1

@@ -53,6 +53,11 @@ class FleetKeys:
         return f"{self.tag}:sweeping"
 
     @property
+    def auditing(self) -> str:
+        """Held, for most of a minute, by the process that recounts the pools."""
+        return f"{self.tag}:auditing"
+
+    @property
     def plans(self) -> str:
         """Hash: pool to the newest PoolPlan (JSON), for `why` and `watch`."""
         return f"{self.tag}:plans"
