@@ -17,6 +17,7 @@
     ├── LeadershipLost          another process leads now; this one must stop acting at once
     ├── Unavailable             Redis, the API server or a provider is out of reach; retry may help
     ├── HandlerFailed           the user's handler or tool failed
+    ├── CodeMissing             `module:function` names nothing that this worker can import
     └── ProviderError           the provider refused or broke a call
 
 `retryable` says whether the same thing, done again unchanged, can succeed.
@@ -131,6 +132,10 @@ class HandlerFailed(AgentfleetError):
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class CodeMissing(AgentfleetError):
+    """A handler, step or tool that cannot be loaded in the worker's image; says why."""
 
 
 class ProviderError(AgentfleetError):

@@ -11,6 +11,7 @@ from datetime import datetime
 from agentfleet_core.errors import (
     AgentfleetError,
     BudgetExhausted,
+    CodeMissing,
     Conflict,
     DeadlineExceeded,
     Forbidden,
@@ -61,6 +62,7 @@ TABLE: Mapping[type[AgentfleetError], ProblemType] = {
     DeadlineExceeded: ProblemType("deadline-exceeded", "Deadline exceeded", 504),
     Unavailable: ProblemType("unavailable", "Unavailable", 503),
     HandlerFailed: ProblemType("handler-failed", "Handler failed", 500),
+    CodeMissing: ProblemType("handler-missing", "Handler missing", 500),
     ProviderError: ProblemType("provider-error", "Provider error", 502),
     TaskFailed: ProblemType("task-failed", "Task failed", 409),
 }

@@ -8,7 +8,8 @@ import json
 import os
 import sys
 
-from agentfleet_worker.running.code import Code, CodeMissing
+from agentfleet_core.errors import CodeMissing
+from agentfleet_worker.running.code import Code
 
 
 def missing(functions: list[str], tools: list[str]) -> list[str]:

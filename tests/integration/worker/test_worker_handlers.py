@@ -83,6 +83,7 @@ async def test_a_handler_that_is_not_there_ends_dead(fleet: Fleet, path: str, sa
     async with fleet.worker():
         record = await fleet.run("lost")
     assert (record.state, problem(record)["reason"]) == ("dead", "HandlerMissing")
+    assert problem(record)["title"] == "Handler missing"
     assert says in problem(record)["detail"]
 
 

@@ -10,11 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agentfleet import Tool
-from agentfleet_core.errors import AgentfleetError, InvalidInput
-
-
-class CodeMissing(AgentfleetError):
-    """`module:function` names nothing that this worker can import."""
+from agentfleet_core.errors import CodeMissing, InvalidInput
 
 
 class Code:

@@ -9,14 +9,13 @@ from typing import Any
 import orjson
 
 from agentfleet.tools import call_function
-from agentfleet_core.errors import InvalidInput
+from agentfleet_core.errors import CodeMissing, InvalidInput
 from agentfleet_core.queue.limits import MAX_OUTPUT_BYTES
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import encode_json
 from agentfleet_worker.attempt.limits import sized
 from agentfleet_worker.attempt.outcomes import AttemptStopped, Ending, fail, retry, succeed
 from agentfleet_worker.running.agents import run_agent
-from agentfleet_worker.running.code import CodeMissing
 from agentfleet_worker.running.context import WorkerContext
 from agentfleet_worker.running.schemas import problems_of
 from agentfleet_worker.running.services import Services
