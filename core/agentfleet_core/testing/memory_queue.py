@@ -298,7 +298,7 @@ class MemoryQueue:
         self._totals["wait_ms"] += int(self.now_ms - task.since_ms)
         if task.parked_ms and task.started_ms:
             task.parked_total_ms += self.now_ms - task.parked_ms
-        task.parked_ms, task.answer = 0, None
+        task.parked_ms, task.answer, task.reason = 0, None, ""
         task.state, task.attempt, task.worker = TaskState.RUNNING, task.attempt + 1, worker
         task.claimed_ms, task.started_ms = self.now_ms, task.started_ms or self.now_ms
         task.lease_ends_ms = self.now_ms + lease_ms

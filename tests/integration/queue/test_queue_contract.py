@@ -399,6 +399,14 @@ class TestParking:
         await room.pass_time(5_001)
         assert len(await room.claim(9)) == 2
 
+    async def test_a_task_that_runs_again_tells_no_more_why_it_waited(self, room: Room) -> None:
+        await room.submit(envelope())
+        await room.queue.settle([settled(await room.claim_one(), SettleKind.RETRY, reason="HandlerFailed")])
+        again = await room.claim_one()
+        [record] = await room.queue.get([again.envelope.id])
+        assert record is not None
+        assert (record.state, record.reason) == (TaskState.RUNNING, "")
+
     async def test_a_retry_keeps_its_time_when_the_tenant_is_unblocked(self, room: Room) -> None:
         await room.submit(envelope())
         claim = await room.claim_one()

@@ -77,7 +77,7 @@ local function start_again(id, key, attempts, followed)
   else
     -- The first start is the first claim; only a task that is claimed again needs it beside its last one.
     call('HSET', key, 'st', started)
-    write(id, followed, attempt, 'reset', '{}', 's', 'running', 'a', attempt, 'w', worker, 'ca', now_text)
+    write(id, followed, attempt, 'reset', '{}', 's', 'running', 'a', attempt, 'w', worker, 'ca', now_text, 'r', '')
   end
   local numbers = attempt .. ' ' .. failures .. ' ' .. started .. ' ' .. parked_ms
   return attempt, attempt > 1 and history_of(id, numbers) or {numbers}
