@@ -112,6 +112,12 @@ async def test_an_agent_uses_its_tools_and_answers(fleet: Fleet) -> None:
     assert await spent_and_held(fleet) == (record.cost, 0)
 
 
+async def test_an_agents_system_prompt_takes_the_tasks_input_too(fleet: Fleet) -> None:
+    told = script(text="It has shipped.")
+    record = await agent(fleet, told, (), agent={"system": "{{ input.message }}", "prompt": "Where is it?"})
+    assert output(record)["text"].startswith("It has shipped.")
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "says"),
     [

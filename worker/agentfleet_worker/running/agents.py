@@ -60,10 +60,10 @@ async def run_agent(
     """Raises `AttemptStopped` when no answer can come of it."""
     assert spec.agent is not None  # noqa: S101 -- the caller has looked
     try:
-        prompt = fill(spec.agent.prompt, values)
+        system, prompt = fill(spec.agent.system, values), fill(spec.agent.prompt, values)
     except InvalidInput as error:
         raise AttemptStopped(fail(AttemptReason.INPUT_REFUSED, str(error), error)) from error
-    conversation = Conversation(spec, context, services, prompt)
+    conversation = Conversation(spec, context, services, system, prompt)
     for number in range(1, spec.agent.max_turns + 1):
         answer = await conversation.turn(number)
         if answer is not None:
@@ -80,14 +80,16 @@ async def run_agent(
 
 
 class Conversation:
-    def __init__(self, spec: TaskTypeSpec, context: WorkerContext, services: Services, prompt: str) -> None:
+    def __init__(
+        self, spec: TaskTypeSpec, context: WorkerContext, services: Services, system: str, prompt: str
+    ) -> None:
         assert spec.agent is not None  # noqa: S101 -- the caller has looked
         self._agent: Agent = spec.agent
         self._schema = spec.output_schema
         self._context = context
         self._services = services
         self._tools = {tool.name: tool for tool in map(services.code.tool, spec.agent.tools)}
-        self._parameters = self._fixed_parameters()
+        self._parameters = self._fixed_parameters(system)
         self._said: list[Turn | str | list[dict[str, Any]]] = [prompt]
         self.asked_again = False
 
@@ -108,17 +110,17 @@ class Conversation:
                 pass
         return None
 
-    def _fixed_parameters(self) -> dict[str, Any]:
+    def _fixed_parameters(self, system: str) -> dict[str, Any]:
         agent = self._agent
         parameters: dict[str, Any] = {"max_tokens": agent.max_output_tokens}
-        system = [agent.system] if agent.system else []
+        instructions = [system] if system else []
         if self._schema:
-            system.append(
+            instructions.append(
                 "Give your final answer as one JSON value and nothing else. It must match this JSON Schema:\n"
                 + orjson.dumps(self._schema).decode()
             )
-        if system:
-            blocks = [{"type": "text", "text": text} for text in system]
+        if instructions:
+            blocks = [{"type": "text", "text": text} for text in instructions]
             blocks[-1]["cache_control"] = {"type": "ephemeral"}  # type: ignore[assignment]  # a block's values vary
             parameters["system"] = blocks
         if self._tools:

@@ -50,7 +50,7 @@ class Agent(Resource):
     """A model with instructions and tools, run in turns until it answers."""
 
     system: str = Field("", max_length=100_000)
-    """The system prompt; cached by the provider."""
+    """The system prompt, filled as `prompt` is; cached by the provider while it is the same."""
     prompt: str = Field(min_length=1, max_length=100_000)
     """The first user message; `{{ input.field }}` takes the task's input."""
     tools: list[Handler] = Field(default_factory=list, max_length=64, json_schema_extra=SET)
