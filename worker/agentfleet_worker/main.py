@@ -207,7 +207,9 @@ def calls_models(config: FleetConfig, pool: str) -> bool:
     """Whether its tasks are about a model's answers. A pool of handlers alone imports the SDK when one asks
     for an answer: it is a second of CPU, and memory that most of them never need.
     """
-    return any(spec.pool == pool and spec.handler is None for spec in config.task_types.values())
+    return any(
+        spec.handler is None and pool in (spec.pool, *spec.pools) for spec in config.task_types.values()
+    )
 
 
 def _chores(settings: WorkerSettings, parts: Parts) -> "list[asyncio.Task[None]]":
