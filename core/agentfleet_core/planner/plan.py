@@ -15,8 +15,13 @@ ACTIVE_CHECK_SECONDS = 1.0
 
 def plan(pool: PoolSnapshot) -> PoolPlan:
     memory = pool.memory if pool.service_seconds is None else remember(pool, pool.service_seconds)
-    recommended, notes = _recommend(pool, memory if isinstance(memory, Memory) else None)
-    wanted, holds = follow(SAFETY if _overridden(notes) else HOLDS, pool, recommended)
+    override = _override(pool)
+    if override is None:
+        recommended, notes = _recommend(pool, memory if isinstance(memory, Memory) else None)
+        wanted, holds = follow(HOLDS, pool, recommended)
+    else:
+        recommended, notes = override.replicas, (override,)
+        wanted, holds = follow(SAFETY, pool, recommended)
     notes += holds
     if pool.contested:
         going = Shrink(pool.replicas, (), (), 0)
@@ -31,7 +36,7 @@ def plan(pool: PoolSnapshot) -> PoolPlan:
         pool=pool.name,
         replicas=going.replicas,
         recommended=recommended,
-        limited_by=_limited_by(notes),
+        limited_by=_limited_by(notes) if override is None else override.reason,
         notes=notes,
         not_counted=_not_counted(pool),
         drain=going.drain,
@@ -42,26 +47,22 @@ def plan(pool: PoolSnapshot) -> PoolPlan:
     )
 
 
+def _override(pool: PoolSnapshot) -> Note | None:
+    return next((note for rule in OVERRIDES if (note := rule(pool, 0)) is not None), None)
+
+
 def _recommend(pool: PoolSnapshot, memory: Memory | None) -> tuple[int, tuple[Note, ...]]:
-    for rule in OVERRIDES:
-        note = rule(pool, 0)
-        if note is not None:
-            return note.replicas, (note,)
     need = demand(pool, memory)
     number, notes = follow(BOUNDS, pool, need.replicas)
     return number, (need, *notes)
 
 
-def _overridden(notes: tuple[Note, ...]) -> bool:
-    return bool(notes) and notes[0].reason in (Reason.PINNED, Reason.REPLICAS_CONTESTED, Reason.PAUSED)
-
-
 def _limited_by(notes: tuple[Note, ...]) -> str:
     """The last rule that left less than what the promise needs."""
     word = ""
-    needed = notes[0].replicas if notes else 0
+    needed = notes[0].replicas
     for note in notes:
-        if note.reason in LIMITS and (note.replicas < needed or _overridden(notes)):
+        if note.reason in LIMITS and note.replicas < needed:
             word = note.reason
     return word
 

@@ -48,7 +48,5 @@ class Reason(StrEnum):
     """Surfaces when waiting tasks do not count because no budget admits them."""
 
 
-LIMITS = frozenset(
-    {Reason.MAX_REPLICAS, Reason.SPEND_PER_HOUR, Reason.PAUSED, Reason.PINNED, Reason.REPLICAS_CONTESTED}
-)
-"""Rules that may leave a pool with less than its promise needs."""
+LIMITS = frozenset({Reason.MAX_REPLICAS, Reason.SPEND_PER_HOUR})
+"""Rules that may leave a pool with less than its promise needs; an override may too."""
