@@ -15,6 +15,7 @@ from agentfleet_core.routing.degrade import (
     Case,
     CountTokens,
     Fail,
+    KeyMissing,
     NoBudget,
     Obstacle,
     Park,
@@ -71,6 +72,7 @@ def parks(answer: Answer) -> tuple[AttemptReason, int, bool]:
     [
         (Paused("pool/p"), AttemptReason.PAUSED, NOW + 2_000, False),
         (NoBudget(), AttemptReason.BUDGET_MISSING, NOW + 60_000, False),
+        (KeyMissing("no file"), AttemptReason.KEY_MISSING, NOW + 5_000, False),
         (refused(), AttemptReason.BUDGET_EXHAUSTED, RESETS, True),
         (refused(resets_at_ms=0), AttemptReason.BUDGET_EXHAUSTED, 0, True),
         (refused("fast-only"), AttemptReason.BUDGET_EXHAUSTED, RESETS, False),

@@ -12,7 +12,6 @@ import httpx2
 import pytest
 from tests.unit.call_rig import MICRO, Calls, Switchboard, Wire, said
 
-from agentfleet_core.errors import Unavailable
 from agentfleet_core.queue.envelope import SettleKind
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind
@@ -75,11 +74,13 @@ async def test_the_providers_refusal_reaches_the_caller_and_costs_nothing(tmp_pa
     assert await spent_and_held(calls) == (0, 0)
 
 
-async def test_a_key_that_is_not_there_yet_costs_nothing(tmp_path: Path) -> None:
+async def test_a_task_whose_key_is_not_there_yet_waits_and_costs_nothing(tmp_path: Path) -> None:
     calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
     calls.key.unlink()
-    with pytest.raises(Unavailable, match="provider key provider/api-key cannot be read"):
+    with pytest.raises(AttemptStopped) as stopped:
         await calls.ask(say="hello", most=100)
+    assert stopped.value.ending.kind is SettleKind.PARK
+    assert stopped.value.ending.reason is AttemptReason.KEY_MISSING
     assert calls.wire.sent == []
     assert await spent_and_held(calls) == (0, 0)
 

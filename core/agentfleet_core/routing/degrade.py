@@ -20,6 +20,7 @@ from agentfleet_core.routing.router import Route
 
 PAUSE_PARK_MS = 2_000
 NO_BUDGET_PARK_MS = 60_000
+KEY_PARK_MS = 5_000
 HOLDS_PARK_MS = 1_000
 FAILURES_BEFORE_FALLBACK = 3
 """Of one model within one call: a single 5xx or lost connection is no reason for another model."""
@@ -35,6 +36,13 @@ class Paused:
 @dataclass(frozen=True, slots=True)
 class NoBudget:
     """The tenant has no TenantBudget now."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMissing:
+    """The tier's key cannot be read: its Secret may be mounted later."""
+
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Unhealthy:
     """Whether that is over before the call must be."""
 
 
-Obstacle = Paused | NoBudget | Throttled | Unhealthy | Refused
+Obstacle = Paused | NoBudget | KeyMissing | Throttled | Unhealthy | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,14 @@ def budget_missing(case: Case) -> Answer | None:
         case NoBudget():
             detail = f"tenant {case.tenant} has no TenantBudget now"
             return Park(AttemptReason.BUDGET_MISSING, detail, case.now_ms + NO_BUDGET_PARK_MS)
+    return None
+
+
+def key_missing(case: Case) -> Answer | None:
+    """All models of a tier have one key."""
+    match case.obstacle:
+        case KeyMissing(detail):
+            return Park(AttemptReason.KEY_MISSING, detail, case.now_ms + KEY_PARK_MS)
     return None
 
 
@@ -209,6 +225,7 @@ def exhausted(case: Case) -> Answer | None:
 RULES: tuple[Rule, ...] = (
     paused,
     budget_missing,
+    key_missing,
     count_tokens,
     next_model,
     same_again,

@@ -291,14 +291,22 @@ async def test_followers_see_text_and_steps_as_they_come(fleet: Fleet, provider:
     }  # fmt: skip
 
 
-async def test_a_missing_provider_key_is_named(fleet: Fleet) -> None:
-    (fleet.secrets / "provider" / "api-key").unlink()
+async def test_a_task_waits_for_a_provider_key_that_is_not_mounted_yet(fleet: Fleet) -> None:
+    file = fleet.secrets / "provider" / "api-key"
+    key = file.read_text()
+    file.unlink()
     fleet.handler("ask", retry={"maxAttempts": 1})
     await fleet.publish()
     async with fleet.worker():
-        record = await fleet.run("ask", question="Hello")
-    assert (record.state, problem(record)["reason"]) == ("dead", "ProviderUnavailable")
-    assert "provider key provider/api-key cannot be read" in problem(record)["detail"]
+        task = await fleet.submit("ask", question=script(text="It ships today."))
+        assert (await fleet.event(task, "parked", "ended")).type == "parked"
+        waits = await fleet.record(task)
+        assert (waits.state, waits.failures) == ("parked", 0)
+        assert waits.reason.startswith("KeyMissing: provider key provider/api-key cannot be read")
+        file.write_text(key)
+        await fleet.queue.unblock("acme")
+        record = await fleet.ended(task)
+    assert output(record)["text"].startswith("It ships today.")
 
 
 async def test_a_journaled_call_is_replayed_to_a_client_that_streams(

@@ -15,7 +15,7 @@ import httpx2
 import orjson
 
 from agentfleet_core.budget.limits import Hold, Refused
-from agentfleet_core.errors import CostUnknown, InvalidInput
+from agentfleet_core.errors import CostUnknown, InvalidInput, Unavailable
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.resilience.backoff import backoff_seconds
 from agentfleet_core.resilience.verdict import Retry
@@ -24,6 +24,7 @@ from agentfleet_core.routing.degrade import (
     Case,
     CountTokens,
     Fail,
+    KeyMissing,
     Obstacle,
     Park,
     Throttled,
@@ -73,12 +74,16 @@ class CallLoop:
         """A try whose answer has begun, or the provider's refusal.
 
         Raises `AttemptStopped` where the task must wait, `TransportError` for what the SDK takes for a lost
-        call, `Unavailable` without Redis or the provider's key.
+        call, `Unavailable` without Redis.
         """
         while True:
             paid.tries += 1
-            # Before the hold, since the key may be missing.
-            headers = self._routes.headers(paid.target, paid.headers)
+            try:
+                # Before the hold, since the key may be missing.
+                headers = self._routes.headers(paid.target, paid.headers)
+            except Unavailable as error:
+                await self._around(paid, KeyMissing(str(error)))
+                continue
             held = await self._money.hold(paid)
             if not isinstance(held, Hold):
                 await self._around(paid, _soonest(paid, held))
