@@ -1,10 +1,9 @@
 """What the routes need, made once per process, and how it starts and ends."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
 from redis.asyncio import Redis
@@ -45,7 +44,6 @@ class Services:
     follows: Follows
     draining: bool = False
     """True once the process has been told to stop: it is not ready, and streams end."""
-    started_seconds: float = field(default_factory=time.monotonic)
     _catalog: Catalog | None = None
 
     @property

@@ -58,10 +58,6 @@ class PoolRollout:
         """Whether the current revision has its Deployment."""
         return any(one.revision == self.current for one in self.revisions)
 
-    @property
-    def rolling_out(self) -> bool:
-        return any(one.replicas for one in self.old)
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -40,9 +40,6 @@ class Answer:
     error: Exception | None = None
 
 
-Flow = Generator[Call | Pause, Answer, Any]
-
-
 def pause_before(attempt: int, retry_after_seconds: float = 0.0) -> Pause:
     """What the server asked for, or a doubling back-off; jittered either way."""
     backoff = min(MAX_DELAY_SECONDS, 0.1 * 2.0**attempt)

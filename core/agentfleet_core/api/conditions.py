@@ -139,10 +139,6 @@ def set_condition(
     return tuple(after if one.type == condition_type else one for one in conditions)
 
 
-def find_condition(conditions: Sequence[Condition], condition_type: str) -> Condition | None:
-    return next((one for one in conditions if one.type == condition_type), None)
-
-
 def timestamp(moment: datetime) -> str:
     """Kubernetes' form of a time: UTC, whole seconds, `Z`."""
     if moment.tzinfo is None:

@@ -25,7 +25,9 @@ class FleetKeys:
 
     @property
     def switches(self) -> str:
-        """Hash of what is paused by hand: `fleet`, `pool/<name>`, `tenant/<name>` to who and when (JSON)."""
+        """Hash of what is paused by hand: `fleet`, `pool/<name>`, `tenant/<name>`, `task-type/<name>` to who
+        and when (JSON).
+        """
         return f"{self.tag}:switches"
 
     @property

@@ -18,7 +18,6 @@ from agentfleet_core.queue.streams import PoolQueue
 
 WRITES_AT_ONCE = 4
 """While Redis works on one, the loop fills the next."""
-MOST_PER_WRITE = 500
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits between tries while Redis is away; the last one repeats."""
 
