@@ -2,6 +2,14 @@
 -- ARGV[1] the signals' channel, ARGV[2] the pool's name, ARGV[3] seconds that an ended task is kept.
 -- Invariant: a live task is in exactly one of expiry (queued), parked and leases (running); a lane is in its
 -- tenant's hash, and has a stream, exactly while a task waits in it; the hash names the stream id of the first one.
+-- A task's hash, times in ms; a field that does not apply is left out:
+--   s state                     k constants, packed           e envelope with input       a attempt, the newest
+--   f attempts that failed      l of them: leases lost        w worker of the attempt     ca its claim
+--   st first claim, once claimed again                        n its entry in the stream   q its lane, if not k's own
+--   si waits again since        pa parked since               nb parked until             pk parked before, in all
+--   r why it waits or ended     o output                      er problem it ended with    x problems before, a line each
+--   lm limitations              c cost, nano-USD              z ended                     dl 1: erased
+--   v its newest event's number v:<number> an event           j:<step> a step's record    fw followed until
 local tag, channel, pool, retention = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call
 local clock = call('TIME')
