@@ -86,7 +86,7 @@ def blocking_words(spec: TenantBudgetSpec, until_ms: int, now: datetime) -> str:
     """
     for limit in spec.limits:
         window = window_of(limit, now)
-        if limit.task_type is None and limit.tier is None and window.end_ms == until_ms:
+        if limit.counts_all and window.end_ms == until_ms:
             resets = resets_at(limit, window)
             return f"{limit.name} limit {'never resets' if resets == 'never' else f'resets {resets}'}"
     return ""
@@ -116,11 +116,16 @@ def resets_at(limit: Limit, window: LimitWindow) -> str:
     """On the limit's own clock, the same text until the window ends: `00:00 UTC`, of a month
     `2026-12-01 00:00 Europe/Berlin`, of a Total `never`.
     """
-    if not window.end_ms:
-        return "never"
     end = datetime.fromtimestamp(window.end_ms / 1_000, UTC).astimezone(ZoneInfo(limit.time_zone))
-    day = f"{end:%Y-%m-%d} " if limit.period is Period.MONTH else ""
-    return f"{day}{end:%H:%M} {limit.time_zone}"
+    match limit.period:
+        case Period.HOUR | Period.DAY:
+            return f"{end:%H:%M} {limit.time_zone}"
+        case Period.MONTH:
+            return f"{end:%Y-%m-%d %H:%M} {limit.time_zone}"
+        case Period.TOTAL:
+            return "never"
+        case _:
+            assert_never(limit.period)
 
 
 def _money(balances: Sequence[Balance] | None, waiting: int, resets: str) -> Money:

@@ -29,11 +29,7 @@ def limit_windows(
 
     Raises `InvalidInput` for an unknown time zone: a limit that cannot be placed must not be skipped.
     """
-    return tuple(
-        window_of(limit, now)
-        for limit in spec.limits
-        if limit.task_type in (None, task_type) and limit.tier in (None, tier)
-    )
+    return tuple(window_of(limit, now) for limit in spec.limits if limit.counts(task_type, tier))
 
 
 def all_windows(spec: TenantBudgetSpec, now: datetime) -> tuple[LimitWindow, ...]:

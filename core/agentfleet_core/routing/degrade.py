@@ -213,7 +213,7 @@ def exhausted(case: Case) -> Answer | None:
         case Refused() as refused:
             limits = case.budget.limits if case.budget is not None else []
             limit = next((each for each in limits if each.name == refused.limit), None)
-            counts_all = limit is not None and limit.task_type is None and limit.tier is None
+            counts_all = limit is not None and limit.counts_all
             detail = (
                 f"a call that may cost {usd(refused.needed)} does not fit {case.tenant}'s limit "
                 f"{refused.limit}: " + spent_words(refused.limit, refused.spent, refused.amount)

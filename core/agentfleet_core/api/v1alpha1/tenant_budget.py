@@ -46,6 +46,15 @@ class Limit(Resource):
     tier: DnsLabel | None = None
     """Counts only calls on this tier."""
 
+    @property
+    def counts_all(self) -> bool:
+        """Whatever its tenant does counts against it."""
+        return self.task_type is None and self.tier is None
+
+    def counts(self, task_type: str, tier: str) -> bool:
+        """Whether a call counts against it."""
+        return self.task_type in (None, task_type) and self.tier in (None, tier)
+
 
 class TenantBudgetSpec(Resource):
     """Who the tenant is and what it may use."""
