@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from agentfleet_core.errors import InvalidInput
-from agentfleet_core.fleet.templates import FIELD, PLACE
+from agentfleet_core.fleet.templates import PLACE, path_of
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
@@ -19,16 +19,11 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     """
 
     def value_of(place: Any) -> str:
-        match = FIELD.match(place[1])
-        if match is None:
-            raise InvalidInput(
-                f"{place[0]} is no field of the input; write {{{{ input.NAME }}}}", field="prompt"
-            )
         node: Any = values
-        for name in match[1].split(".")[1:]:
+        for name in path_of(place):
             if not isinstance(node, Mapping) or name not in node:
                 raise InvalidInput(
-                    f"the prompt asks for {place[0]}, which the input lacks", field=match[0].strip()
+                    f"the prompt asks for {place[0]}, which the input lacks", field=place[1].strip()
                 )
             node = node[name]
         return node if isinstance(node, str) else orjson.dumps(node).decode()
