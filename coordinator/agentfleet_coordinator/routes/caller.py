@@ -4,7 +4,7 @@ from fastapi import Request
 
 from agentfleet_coordinator.catalog import Principal
 from agentfleet_coordinator.services import Services
-from agentfleet_core.errors import Forbidden, Unauthorized
+from agentfleet_core.errors import Forbidden
 
 
 def services_of(request: Request) -> Services:
@@ -15,12 +15,10 @@ def services_of(request: Request) -> Services:
 def caller(request: Request) -> tuple[Services, Principal]:
     """Raises `Unauthorized`, or `Unavailable` while Redis is silent."""
     services = services_of(request)
-    for name, value in request.scope["headers"]:
-        if name == b"authorization":
-            principal = services.catalog.authenticate(value)
-            services.require_redis()
-            return services, principal
-    raise Unauthorized("send your API key as `Authorization: Bearer <key>`")
+    sent = (value for name, value in request.scope["headers"] if name == b"authorization")
+    principal = services.catalog.authenticate(next(sent, b""))
+    services.require_redis()
+    return services, principal
 
 
 def tenant_caller(request: Request) -> tuple[Services, Principal]:
