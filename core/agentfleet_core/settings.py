@@ -7,6 +7,8 @@ from pathlib import Path
 
 from agentfleet_core.errors import InvalidInput
 
+SECRETS_DIR = "/var/run/agentfleet/secrets"
+"""Where a worker's pod has the providers' keys."""
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -70,7 +72,7 @@ def read_worker_settings(environ: Mapping[str, str] = os.environ) -> WorkerSetti
         pool=environ["AGENTFLEET_POOL"],
         revision=environ.get("AGENTFLEET_REVISION", ""),
         worker_id=environ["AGENTFLEET_WORKER_ID"],
-        secrets_dir=Path(environ.get("AGENTFLEET_SECRETS_DIR", "/var/run/agentfleet/secrets")),
+        secrets_dir=Path(environ.get("AGENTFLEET_SECRETS_DIR", SECRETS_DIR)),
         grace_seconds=number(environ, "AGENTFLEET_GRACE_SECONDS", 60.0),
         lease_seconds=number(environ, "AGENTFLEET_LEASE_SECONDS", 15.0),
     )

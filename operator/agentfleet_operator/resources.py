@@ -11,14 +11,13 @@ from typing import Any
 from agentfleet_core.api.v1alpha1 import API_VERSION, AgentPoolSpec, ModelTierSpec
 from agentfleet_core.api.v1alpha1.agent_pool import Worker
 from agentfleet_core.fleet.revision import pool_revision
-from agentfleet_core.settings import FleetId
+from agentfleet_core.settings import SECRETS_DIR, FleetId
 from agentfleet_operator.overlay import merged
 from agentfleet_operator.views import POOL_LABEL, REVISION_LABEL
 
 Json = dict[str, Any]
 
 PROBE_PORT = 9090
-SECRETS_DIR = "/var/run/agentfleet/secrets"
 REDIS_DIR = "/var/run/agentfleet/redis"
 FILES_GROUP = 65_532
 """Mounted secrets belong to it, so that a worker of any user can read them without being root."""

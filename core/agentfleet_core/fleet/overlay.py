@@ -6,10 +6,12 @@ The operator merges the overlay over its own pod template; containers merge by n
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agentfleet_core.settings import SECRETS_DIR
+
 LABEL_PREFIX = "agentfleet.dev/"
 OWN_CONTAINER = "worker"
 OWN_VOLUMES = frozenset({"tmp", "provider-keys"})
-OWN_MOUNTS = frozenset({"/tmp", "/var/run/agentfleet/secrets"})  # noqa: S108 - the pod's own emptyDir
+OWN_MOUNTS = frozenset({"/tmp", SECRETS_DIR})  # noqa: S108 - the pod's own emptyDir
 MERGE_KEYS: Mapping[str, str] = {
     "containers": "name",
     "initContainers": "name",
