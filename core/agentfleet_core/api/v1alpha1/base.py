@@ -85,6 +85,17 @@ class SecretKeyRef(Resource):
 
 
 AGE = Column("Age", "date", ".metadata.creationTimestamp", "When the object was made.")
+ACCEPTED = (
+    Column(
+        "Accepted",
+        "string",
+        '.status.conditions[?(@.type=="Accepted")].status',
+        "Whether it can be used as it stands.",
+    ),
+    Column(
+        "Reason", "string", '.status.conditions[?(@.type=="Accepted")].reason', "Why it is accepted or not."
+    ),
+)
 
 
 def _as_text(value: object) -> object:

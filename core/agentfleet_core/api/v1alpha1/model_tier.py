@@ -6,6 +6,7 @@ from pydantic import Field
 
 from agentfleet_core.api.declare import Column, Names, Rule
 from agentfleet_core.api.v1alpha1.base import (
+    ACCEPTED,
     AGE,
     API_VERSION,
     Conditions,
@@ -171,18 +172,7 @@ class ModelTier(Kind):
             Column("Rank", "integer", ".spec.rank", "Lower is cheaper."),
             Column("Model", "string", ".spec.models[0].name", "The model that is used first."),
             Column("Provider", "string", ".spec.provider.type", "Who serves it."),
-            Column(
-                "Accepted",
-                "string",
-                '.status.conditions[?(@.type=="Accepted")].status',
-                "Whether it can serve as it stands.",
-            ),
-            Column(
-                "Reason",
-                "string",
-                '.status.conditions[?(@.type=="Accepted")].reason',
-                "Why it is accepted or not.",
-            ),
+            *ACCEPTED,
             AGE,
         ),
     )

@@ -7,6 +7,7 @@ from pydantic.config import JsonDict
 
 from agentfleet_core.api.declare import Column, Names, Rule
 from agentfleet_core.api.v1alpha1.base import (
+    ACCEPTED,
     AGE,
     API_VERSION,
     PATTERN_WORDS,
@@ -201,18 +202,7 @@ class TaskType(Kind):
             Column("Pool", "string", ".spec.pool", "Where its tasks run."),
             Column("Tier", "string", ".spec.tier.default", "The ModelTier its tasks get by default."),
             Column("Priority", "integer", ".spec.priority", "Higher starts sooner inside a tenant's share."),
-            Column(
-                "Accepted",
-                "string",
-                '.status.conditions[?(@.type=="Accepted")].status',
-                "Whether it can be submitted as it stands.",
-            ),
-            Column(
-                "Reason",
-                "string",
-                '.status.conditions[?(@.type=="Accepted")].reason',
-                "Why it is accepted or not.",
-            ),
+            *ACCEPTED,
             AGE,
         ),
     )
