@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentfleet.async_client import AsyncClient, AsyncTask
-    from agentfleet.client import Client, Submission, Task
+    from agentfleet.client import Client, Task
     from agentfleet.context import Reply, TaskContext
-    from agentfleet.models import Result, Step, TaskEvent, TaskRequest
+    from agentfleet.models import Result, Step, Submission, TaskEvent, TaskRequest
     from agentfleet.tools import Tool, tool
     from agentfleet_core.errors import HandlerFailed
 
@@ -35,7 +35,7 @@ _HOME = {
     "HandlerFailed": "agentfleet_core.errors",
     "Result": "agentfleet.models",
     "Step": "agentfleet.models",
-    "Submission": "agentfleet.client",
+    "Submission": "agentfleet.models",
     "Task": "agentfleet.client",
     "TaskEvent": "agentfleet.models",
     "TaskRequest": "agentfleet.models",

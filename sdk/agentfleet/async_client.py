@@ -24,7 +24,16 @@ from agentfleet.client import (
     request_arguments,
     stream_arguments,
 )
-from agentfleet.models import Result, TaskEvent, TaskFilter, TaskInfo, TaskOptions, TaskRequest
+from agentfleet.models import (
+    Page,
+    Result,
+    Submission,
+    TaskEvent,
+    TaskFilter,
+    TaskInfo,
+    TaskOptions,
+    TaskRequest,
+)
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unavailable
 
 
@@ -50,26 +59,7 @@ class AsyncTask(TaskInfo):
         await self.client.delete(self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncSubmission:
-    """One item's answer of `submit_many`: a task, or the error that refused it."""
-
-    task: AsyncTask | None
-    error: AgentfleetError | None = None
-
-    def unwrap(self) -> AsyncTask:
-        if self.task is None:
-            raise self.error or Unavailable("the server gave no answer for this item")
-        return self.task
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncPage:
-    items: tuple[AsyncTask, ...]
-    next_cursor: str | None
-
-
-AsyncSubmissions = list[AsyncSubmission]
+AsyncSubmissions = list[Submission[AsyncTask]]
 
 
 class AsyncClient:
@@ -109,9 +99,9 @@ class AsyncClient:
         """
         answers = await self._run(flows.submit_many([wire.with_key(task) for task in tasks], self._retries))
         return [
-            AsyncSubmission(None, answer)
+            Submission(None, answer)
             if isinstance(answer, AgentfleetError)
-            else AsyncSubmission(self._task(answer))
+            else Submission(self._task(answer))
             for answer in answers
         ]
 
@@ -120,10 +110,10 @@ class AsyncClient:
 
     async def list(
         self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[TaskFilter]
-    ) -> AsyncPage:
+    ) -> Page[AsyncTask]:
         """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says."""
         data = await self._ask(wire.tasks(filters, limit, cursor))
-        return AsyncPage(tuple(self._task(item) for item in data["items"]), data["next_cursor"])
+        return Page(tuple(self._task(item) for item in data["items"]), data["next_cursor"])
 
     async def result(self, task_id: str, timeout: float | None = None, *, check: bool = True) -> Result:
         """Wait for the end, at most `timeout` seconds (None: as long as it takes).

@@ -15,7 +15,16 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from agentfleet import flows, wire
-from agentfleet.models import Result, TaskEvent, TaskFilter, TaskInfo, TaskOptions, TaskRequest
+from agentfleet.models import (
+    Page,
+    Result,
+    Submission,
+    TaskEvent,
+    TaskFilter,
+    TaskInfo,
+    TaskOptions,
+    TaskRequest,
+)
 from agentfleet.running import running_fleet
 from agentfleet_core.errors import AgentfleetError, Overloaded, Unauthorized, Unavailable
 
@@ -97,26 +106,7 @@ class Task(TaskInfo):
         self.client.delete(self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One item's answer of `submit_many`: a task, or the error that refused it."""
-
-    task: Task | None
-    error: AgentfleetError | None = None
-
-    def unwrap(self) -> Task:
-        if self.task is None:
-            raise self.error or Unavailable("the server gave no answer for this item")
-        return self.task
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    items: tuple[Task, ...]
-    next_cursor: str | None
-
-
-Submissions = list[Submission]
+Submissions = list[Submission[Task]]
 Views = list[dict[str, Any]]
 
 
@@ -166,7 +156,9 @@ class Client:
     def get(self, task_id: str) -> Task:
         return self._task(self._ask(wire.task(task_id)))
 
-    def list(self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[TaskFilter]) -> Page:
+    def list(
+        self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[TaskFilter]
+    ) -> Page[Task]:
         """Newest first. A page may hold fewer than `limit` and still not be the last: `next_cursor` says."""
         data = self._ask(wire.tasks(filters, limit, cursor))
         return Page(tuple(self._task(item) for item in data["items"]), data["next_cursor"])

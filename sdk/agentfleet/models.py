@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self, TypedDict
+from typing import Any, Generic, Self, TypedDict, TypeVar
+
+from agentfleet_core.errors import AgentfleetError, Unavailable
+
+T = TypeVar("T")
+"""A task, as the client that knows it gives it."""
 
 ENDED = frozenset({"succeeded", "partial", "failed", "dead", "cancelled"})
 """States that a task never leaves."""
@@ -176,3 +181,22 @@ class TaskEvent:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission(Generic[T]):
+    """One item's answer of `submit_many`: a task, or the error that refused it."""
+
+    task: T | None
+    error: AgentfleetError | None = None
+
+    def unwrap(self) -> T:
+        if self.task is None:
+            raise self.error or Unavailable("the server gave no answer for this item")
+        return self.task
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: tuple[T, ...]
+    next_cursor: str | None
