@@ -35,10 +35,10 @@ async def budget_refusal(
     found = refusing(balances, need)
     if found is not None:
         return exhausted(tenant, found, need)
-    blocked_until_ms = await queue.blocked_until(envelope.tenant)
-    if blocked_until_ms is None or 0 < blocked_until_ms <= now.timestamp() * 1000:
+    block = await queue.block_of(envelope.tenant)
+    if block is None or 0 < block.until_ms <= now.timestamp() * 1000:
         return None
-    blocking = tightest([one for one in balances if one.limit.end_ms == blocked_until_ms] or balances)
+    blocking = next((one for one in balances if one.limit.name == block.limit), tightest(balances))
     return None if blocking is None else exhausted(tenant, blocking, None)
 
 

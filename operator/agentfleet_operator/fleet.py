@@ -5,6 +5,7 @@ Everything here starts when this process leads and ends with it; a failure nobod
 
 import asyncio
 import logging
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -17,6 +18,7 @@ from agentfleet_core.errors import AgentfleetError, Conflict, Unavailable
 from agentfleet_core.fleet.compile import Compiled
 from agentfleet_core.fleet.store import ConfigFollower
 from agentfleet_core.keyspace.keys import FleetKeys
+from agentfleet_core.queue.observe import blocked_tasks
 from agentfleet_core.settings import FleetId
 from agentfleet_core.telemetry import metrics
 from agentfleet_operator.apply import Writer
@@ -56,7 +58,13 @@ class Fleet:
         known = KnownPools(fleet_id, state, defaults)
         self._pools = Pools(known, writer, RedisCounters(redis, fleet_id), self._pool_changed)
         self._statuses = Statuses(
-            state, writer, self._events, self._pools, RedisLedger(redis, fleet_id), self._follower
+            state,
+            writer,
+            self._events,
+            self._pools,
+            RedisLedger(redis, fleet_id),
+            partial(blocked_tasks, redis, fleet_id),
+            self._follower,
         )
         self._autoscaler = Autoscaler(redis, fleet_id, self._follower, self._pools)
         self._publishing = Publishing(

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from agentfleet_core.budget.ledger import RedisLedger
@@ -47,6 +48,8 @@ RETRY_SECONDS = 2.0
 
 Key = tuple[str, str]
 """Kind and name."""
+BlockedTasks = Callable[[Sequence[str]], Awaitable[Counter[str]]]
+"""Of these pools: tenant to its tasks that no budget admits. Raises `Unavailable`."""
 
 
 class Statuses:
@@ -57,6 +60,7 @@ class Statuses:
         events: Events,
         pools: Pools,
         ledger: RedisLedger,
+        blocked_tasks: BlockedTasks,
         follower: ConfigFollower,
     ) -> None:
         self._state = state
@@ -64,6 +68,7 @@ class Statuses:
         self._events = events
         self._pools = pools
         self._ledger = ledger
+        self._blocked_tasks = blocked_tasks
         self._follower = follower
         self._config: FleetConfig | None = None
         self._verdicts: dict[Key, Verdict] = {}
@@ -225,10 +230,10 @@ class Statuses:
             before = self._balances
             try:
                 self._balances = await self._ledger.all_balances(self._windows(self._config))
+                self._blocked = await self._blocked_tasks(list(self._config.pools))
             except (Unavailable, InvalidInput) as error:
                 log.warning("the ledger cannot be read: %s", error)
                 self._balances = None
-            self._blocked = self._pools.blocked_tasks()
             for view in self._state.of_kind("TenantBudget"):
                 self.mark(view.kind, view.name)
             if self._balances is not None and self._balances != before:

@@ -3,7 +3,7 @@ expire, and a wrong count is mended.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -34,14 +34,14 @@ async def client(redis: RedisServer) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
-def config(fleet_id: FleetId, amount: str) -> FleetConfig:
+def config(fleet_id: FleetId, amount: str, *, tenants: Sequence[str] = ("acme",)) -> FleetConfig:
     limits = [{"name": "total", "period": "Total", "amount": amount}]
-    spec = TenantBudgetSpec.model_validate({"tenant": "acme", "limits": limits})
+    specs = {name: TenantBudgetSpec.model_validate({"tenant": name, "limits": limits}) for name in tenants}
     return FleetConfig(
         install=fleet_id.install,
         namespace=fleet_id.namespace,
         pools={POOL: CompiledPool(spec=AgentPoolSpec(), revision="r1")},
-        tenants={"acme": CompiledTenant(budget="acme", spec=spec)},
+        tenants={name: CompiledTenant(budget=name, spec=spec) for name, spec in specs.items()},
     )
 
 
@@ -63,13 +63,29 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def blocked_for_good(queue: PoolQueue) -> None:
-    """A task that a Total limit parked: no reset will ever free it."""
-    await queue.submit([envelope(tenant="acme")])
-    [claim] = await queue.claim("w1", 1, lease_ms=10_000)
-    parked = Settlement(claim.envelope.id, claim.attempt, SettleKind.PARK, block_tenant=True)
-    await queue.settle([parked])
-    assert (await queue.counters()).waiting == 0
+async def parked_for_good(queue: PoolQueue, *tenants: str, block: bool = True) -> None:
+    """A task of each that a Total limit parked: no reset will ever free it."""
+    await queue.submit([envelope(tenant=tenant) for tenant in tenants])
+    claims = await queue.claim("w1", len(tenants), lease_ms=10_000)
+    await queue.settle([
+        Settlement(claim.envelope.id, claim.attempt, SettleKind.PARK, block_tenant=block) for claim in claims
+    ])  # fmt: skip
+    counters = await queue.counters()
+    assert (counters.waiting, counters.parked) == (0, len(tenants))
+
+
+async def until_claimable(queue: PoolQueue, tasks: int) -> None:
+    async def claimable() -> bool:
+        return (await queue.counters()).waiting == tasks
+
+    await until(claimable)
+
+
+async def until_configured(client: Redis, queue: PoolQueue, version: int) -> None:
+    async def configured() -> bool:
+        return bool(await client.hget(queue.calls.keys.policy, "version") == str(version).encode())
+
+    await until(configured)
 
 
 async def test_a_raised_total_limit_frees_its_tasks_in_a_pool_without_workers(
@@ -79,28 +95,52 @@ async def test_a_raised_total_limit_frees_its_tasks_in_a_pool_without_workers(
     await publish(client, keys, config(fleet_id, "1"), 1)
 
     async with kept_up(client, fleet_id):
-        await blocked_for_good(queue)
+        await parked_for_good(queue, "acme")
         await publish(client, keys, config(fleet_id, "2"), 1)
 
-        async def claimable() -> bool:
-            return (await queue.counters()).waiting == 1
-
-        await until(claimable)
+        await until_claimable(queue, 1)
 
 
-async def test_a_limit_raised_while_nobody_looked_frees_them_at_the_next_start(
-    client: Redis, fleet_id: FleetId
+@pytest.mark.parametrize("block", [True, False], ids=["with its whole tenant", "alone"])
+async def test_a_limit_raised_while_nobody_looked_frees_a_task_at_the_next_start(
+    client: Redis, fleet_id: FleetId, block: bool
 ) -> None:
-    queue = PoolQueue(client, fleet_id, POOL)
-    await blocked_for_good(queue)
-    await publish(client, FleetKeys(fleet_id), config(fleet_id, "2"), 1)
+    queue, keys = PoolQueue(client, fleet_id, POOL), FleetKeys(fleet_id)
+    await publish(client, keys, config(fleet_id, "1"), 1)
+    async with kept_up(client, fleet_id):
+        await until_configured(client, queue, 1)
+    await parked_for_good(queue, "acme", block=block)
+    await publish(client, keys, config(fleet_id, "2"), 1)
 
     async with kept_up(client, fleet_id):
+        await until_claimable(queue, 1)
 
-        async def claimable() -> bool:
-            return (await queue.counters()).waiting == 1
 
-        await until(claimable)
+async def test_however_many_tenants_are_blocked_all_go_on_at_the_next_start(
+    client: Redis, fleet_id: FleetId
+) -> None:
+    queue, many = PoolQueue(client, fleet_id, POOL), [f"tenant-{number}" for number in range(25)]
+    await parked_for_good(queue, *many)
+    await publish(client, FleetKeys(fleet_id), config(fleet_id, "2", tenants=many), 1)
+
+    async with kept_up(client, fleet_id):
+        await until_claimable(queue, 25)
+
+
+async def test_a_budget_that_is_deleted_and_made_again_frees_its_tasks(
+    client: Redis, fleet_id: FleetId
+) -> None:
+    queue, keys = PoolQueue(client, fleet_id, POOL), FleetKeys(fleet_id)
+    await publish(client, keys, config(fleet_id, "1"), 1)
+
+    async with kept_up(client, fleet_id):
+        await until_configured(client, queue, 1)
+        await parked_for_good(queue, "acme")
+        await publish(client, keys, config(fleet_id, "1", tenants=()), 1)
+        await until_configured(client, queue, 2)
+        await publish(client, keys, config(fleet_id, "2"), 1)
+
+        await until_claimable(queue, 1)
 
 
 async def test_a_dead_workers_holds_end_although_no_other_worker_runs(

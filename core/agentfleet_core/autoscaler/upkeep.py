@@ -8,7 +8,7 @@ happens while nobody decides replicas. All of it is safe to do twice.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from redis.asyncio import Redis
@@ -16,11 +16,13 @@ from redis.exceptions import RedisError
 
 from agentfleet_core.autoscaler.ports import FleetView
 from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.windows import limits_digest
 from agentfleet_core.errors import AgentfleetError
-from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
+from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.keyspace.keys import FleetKeys
 from agentfleet_core.queue.depth import has_work, held_back
 from agentfleet_core.queue.observe import read_counters
+from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
 
@@ -30,53 +32,49 @@ SWEEP_SECONDS: Final = 5.0
 AUDIT_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 1.0
 
-OnConfig = Callable[[FleetConfig | None, FleetConfig], Awaitable[None]]
-"""Called with the config before (None at the start) and the one that stands now; safe to call twice."""
+OnConfig = Callable[[FleetConfig], Awaitable[None]]
+"""Called with the config that stands now; safe to call twice."""
 
 
-def changed_limits(before: Mapping[str, CompiledTenant], now: Mapping[str, CompiledTenant]) -> list[str]:
-    """Tenants whose limits changed: what was parked for lack of budget may go on now."""
-    return [
-        name
-        for name, tenant in now.items()
-        if name in before and before[name].spec.limits != tenant.spec.limits
-    ]
+def policy_of(config: FleetConfig, pool: str) -> PoolPolicy:
+    """PURE. What the pool must respect."""
+    compiled = config.pools.get(pool)
+    bulkhead = compiled.spec.bulkhead if compiled is not None else None
+    return PoolPolicy(
+        version=config.version,
+        max_running_per_tenant=(bulkhead.max_running_per_tenant if bulkhead else None) or 0,
+        max_running_per_task_type=(bulkhead.max_running_per_task_type if bulkhead else None) or 0,
+        tenants={
+            name: TenantPolicy(
+                weight=tenant.spec.fair_share_weight,
+                max_running=tenant.spec.max_running or 0,
+                limits_digest=limits_digest(tenant.spec),
+            )
+            for name, tenant in config.tenants.items()
+        },
+    )
 
 
 async def on_each_config(view: FleetView, act: OnConfig, trouble: str) -> None:
     """Until cancelled: `act` on each config as soon as it is seen, again until Redis has taken it."""
-    before: FleetConfig | None = None
     async for config in view.changes():
         while True:
             try:
-                await act(before, config)
+                await act(config)
                 break
             except AgentfleetError as error:
                 log.warning("%s: %s", trouble, error)
                 await asyncio.sleep(RETRY_SECONDS)
-        before = config
 
 
-async def unblock_on_changed_limits(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
-    """Until cancelled. Whoever is blocked at its start is let try again: a change may have been missed."""
+async def configure_pools(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
+    """Until cancelled: every pool knows the newest policy, and what other limits parked there goes on."""
 
-    async def unblock(before: FleetConfig | None, config: FleetConfig) -> None:
-        pools = list(config.pools)
-        if before is None:
-            await _unblock_all(redis, fleet_id, pools)
-            return
-        for tenant in changed_limits(before.tenants, config.tenants):
-            for pool in pools:
-                await PoolQueue(redis, fleet_id, pool).unblock(tenant)
+    async def configure(config: FleetConfig) -> None:
+        for pool in config.pools:
+            await PoolQueue(redis, fleet_id, pool).configure(policy_of(config, pool))
 
-    await on_each_config(view, unblock, "tenants are not unblocked yet")
-
-
-async def _unblock_all(redis: Redis, fleet_id: FleetId, pools: list[str]) -> None:
-    counters = await read_counters(redis, fleet_id, pools)
-    for pool, found in zip(pools, counters, strict=True):
-        for tenant in found.blocked_tenants:
-            await PoolQueue(redis, fleet_id, pool).unblock(tenant)
+    await on_each_config(view, configure, "the pools' policies are not written yet")
 
 
 async def sweep_ledgers(redis: Redis, fleet_id: FleetId, ledger: RedisLedger, view: FleetView) -> None:
@@ -128,6 +126,6 @@ async def _one_of_the_fleet(
 async def keep_up(redis: Redis, fleet_id: FleetId, view: FleetView) -> None:
     """All three, until cancelled."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(unblock_on_changed_limits(redis, fleet_id, view), name="unblock")
+        tasks.create_task(configure_pools(redis, fleet_id, view), name="configure")
         tasks.create_task(sweep_ledgers(redis, fleet_id, RedisLedger(redis, fleet_id), view), name="sweep")
         tasks.create_task(audit_pools(redis, fleet_id, view), name="audit")

@@ -6,6 +6,7 @@ What was spent is counted under the limit's name and its window's start: a chang
 limit or one of another period or zone starts at zero.
 """
 
+import hashlib
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, assert_never
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,6 +36,12 @@ def limit_windows(
 def all_windows(spec: TenantBudgetSpec, now: datetime) -> tuple[LimitWindow, ...]:
     """Every limit's window now, for those who show balances."""
     return tuple(window_of(limit, now) for limit in spec.limits)
+
+
+def limits_digest(spec: TenantBudgetSpec) -> str:
+    """Names the limits: the same in every release that knows the fields they use."""
+    limits = spec.model_dump_json(include={"limits"}, exclude_defaults=True)
+    return hashlib.sha1(limits.encode(), usedforsecurity=False).hexdigest()[:16]
 
 
 def window_of(limit: Limit, now: datetime) -> LimitWindow:

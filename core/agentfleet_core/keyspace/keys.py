@@ -131,7 +131,9 @@ class PoolKeys:
 
     @property
     def policy(self) -> str:
-        """Hash: fair-share weights and running caps, with the config version that they came from."""
+        """Hash: fair-share weights, running caps and digests of the tenants' limits, with the config version
+        that they came from.
+        """
         return f"{self.tag}:policy"
 
     @property
@@ -183,6 +185,16 @@ class PoolKeys:
     def blocked_why(self) -> str:
         """Hash: tenant to the reason of its newest block, which holds as long as `blocked` says."""
         return f"{self.tag}:blocked:why"
+
+    @property
+    def blocked_limit(self) -> str:
+        """Hash: tenant to the limit that its newest block waits for."""
+        return f"{self.tag}:blocked:limit"
+
+    @property
+    def lifting(self) -> str:
+        """Set: tenants whose limits have changed and whose parked tasks do not all know yet."""
+        return f"{self.tag}:lifting"
 
     @property
     def bell(self) -> str:

@@ -14,6 +14,7 @@ from agentfleet_core.keyspace.scripts import Arg, Call, load_script
 from agentfleet_core.queue.envelope import Envelope, Event, JournalEntry, SettleKind, Settlement
 from agentfleet_core.queue.ids import minted_ms
 from agentfleet_core.queue.limits import (
+    BLOCKED_NAMED,
     MAX_ENTRY_BYTES,
     MAX_EVENT_BYTES,
     MAX_OUTPUT_BYTES,
@@ -120,10 +121,15 @@ class PoolCalls:
             args += (self.ulid(task_id), attempt)
         return self.call("extend", *args)
 
+    def counters(self, *, blocked_named: int = BLOCKED_NAMED) -> Call:
+        """`blocked_named` 0: every tenant that is blocked."""
+        return self.call("counters", blocked_named)
+
     def configure(self, policy: PoolPolicy) -> Call:
+        """Replies the tenants to unblock, or nothing where a newer version stands."""
         args: list[Arg] = [policy.version, policy.max_running_per_tenant, policy.max_running_per_task_type]
         for tenant, rules in policy.tenants.items():
-            args += (tenant, rules.weight, rules.max_running)
+            args += (tenant, rules.weight, rules.max_running, rules.limits_digest)
         return self.call("configure", *args)
 
     def report(self, revision: str, path: str, why: str) -> Call:
@@ -149,6 +155,8 @@ def _more(settlement: Settlement) -> bytes:
         "limitations": encode_limitations(settlement.limitations).decode(),
         "not_before": settlement.not_before_ms,
         "block": settlement.block_tenant,
+        "limit": settlement.limit,
+        "digest": settlement.limits_digest,
     })  # fmt: skip
 
 

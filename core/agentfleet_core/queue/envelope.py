@@ -131,6 +131,22 @@ class Settlement:
     not_before_ms: int = 0
     block_tenant: bool = False
     """With PARK: the pool skips the tenant until `not_before_ms`; its others stay, not counted as work."""
+    limit: str = ""
+    """With PARK: the tenant's limit that refused a call."""
+    limits_digest: str = ""
+    """With PARK: names the tenant's limits at the refusal; where the pool knows others by now, the task is
+    tried again soon and nobody is blocked.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A tenant starts nothing in a pool until then."""
+
+    limit: str
+    """The tenant's limit that refused a call."""
+    until_ms: int
+    """Redis's time; 0: until it is unblocked."""
 
 
 class SettleOutcome(StrEnum):
@@ -221,7 +237,9 @@ class PoolCounters:
     """Nano-USD."""
     now_ms: int
     blocked_tenants: Mapping[str, int] = field(default_factory=dict)
-    """Tenant to its tasks that no budget admits now, queued or parked; at most 20, largest first."""
+    """Tenant to its tasks that no budget admits now, queued or parked, largest first; at most
+    `limits.BLOCKED_NAMED` unless all were asked for.
+    """
     blocked_until_ms: Mapping[str, int] = field(default_factory=dict)
     """Of the same tenants: when they may start again; 0: once they are unblocked."""
     unsettled_ends: Mapping[tuple[str, str], int] = field(default_factory=dict)

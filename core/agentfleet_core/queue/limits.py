@@ -18,6 +18,8 @@ MAX_EVENT_BYTES = 64 << 10
 MAX_ERROR_BYTES = 16 << 10
 """Larger errors are kept shortened: an error must never be lost for its size."""
 MAX_LIMITATIONS = 100
+BLOCKED_NAMED = 20
+"""Blocked tenants that a pool's counters name, for those who explain a pool rather than a tenant."""
 ANY_REVISION = "*"
 """Among the revisions of a claim: those of every other revision too."""
 MAX_REPORT_LETTERS = 300

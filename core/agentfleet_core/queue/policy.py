@@ -1,4 +1,6 @@
-"""PURE. What a pool's claims must respect: fair-share weights and running caps, from the fleet config."""
+"""PURE. What a pool must respect: fair-share weights, running caps and the tenants' limits, from the fleet
+config.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +12,8 @@ class TenantPolicy:
     """Its share of the pool relative to the others'."""
     max_running: int = 0
     """Its tasks that may run at once in the pool; 0: as many as the pool allows."""
+    limits_digest: str = ""
+    """Names its limits: what was parked under others goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from agentfleet_core.queue.calls import (
 )
 from agentfleet_core.queue.claims import decode_claims
 from agentfleet_core.queue.envelope import (
+    Block,
     Claim,
     Envelope,
     Event,
@@ -128,9 +129,15 @@ class PoolQueue:
         return claims, refusals
 
     async def configure(self, policy: PoolPolicy) -> bool:
-        """Sets the weights and caps that claims respect; False where a newer version stands already."""
+        """Sets what claims and parks respect, and lets go on what limits have parked that are no more.
+
+        False where a newer version stands already.
+        """
         call = self.calls.configure(policy)
-        return bool(await call.script.run(self.redis, call.keys, call.args))
+        lifting = await call.script.run(self.redis, call.keys, call.args)
+        for tenant in lifting or ():
+            await self.unblock(tenant.decode())
+        return lifting is not None
 
     async def wait(self, timeout_seconds: float) -> None:
         seconds = min(timeout_seconds, LONGEST_WAIT_SECONDS)
@@ -198,7 +205,7 @@ class PoolQueue:
             yield event
 
     async def counters(self) -> PoolCounters:
-        call = self.calls.call("counters")
+        call = self.calls.counters()
         return decode_counters(await call.script.run(self.redis, call.keys, call.args))
 
     async def workers(self) -> list[WorkerRecord]:
@@ -231,15 +238,17 @@ class PoolQueue:
         of_tenant, of_type = (int(count or 0) for count in counts)
         return of_tenant, of_type
 
-    async def blocked_until(self, tenant: str) -> int | None:
-        """Redis's milliseconds from which the tenant may start again here, perhaps over by now; 0: once it is
-        unblocked. None when nothing blocks it.
-        """
+    async def block_of(self, tenant: str) -> Block | None:
+        """What keeps the tenant from starting here, perhaps over by now. None when nothing does."""
+        keys = self.calls.keys
         with reaching_redis():
-            score = await self.redis.zscore(self.calls.keys.blocked, tenant)
-        if score is None:
+            reads = self.redis.pipeline(transaction=False)
+            reads.zscore(keys.blocked, tenant)
+            reads.hget(keys.blocked_limit, tenant)
+            until_ms, limit = await reads.execute()
+        if until_ms is None:
             return None
-        return 0 if score == math.inf else int(score)
+        return Block((limit or b"").decode(), 0 if until_ms == math.inf else int(until_ms))
 
     async def audit(self, *, deep: bool = False) -> bool:
         """Compares sums, and recounts from the records where they differ, or at once when `deep`."""

@@ -105,8 +105,10 @@ class Park:
     reason: AttemptReason
     detail: str
     not_before_ms: int
-    """0, of a Total limit: until the tenant is unblocked."""
+    """0, of a Total limit: until the limits change."""
     block_tenant: bool = False
+    limit: str = ""
+    """The limit that refused the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def above_limit(case: Case) -> Answer | None:
                 f"{refused.limit} of {case.tenant}; lower maxOutputTokens, shorten the prompt, or raise the "
                 "limit"
             )
-            return Park(AttemptReason.CALL_ABOVE_LIMIT, detail, refused.resets_at_ms)
+            return Park(AttemptReason.CALL_ABOVE_LIMIT, detail, refused.resets_at_ms, limit=refused.limit)
     return None
 
 
@@ -218,7 +220,9 @@ def exhausted(case: Case) -> Answer | None:
                 f"a call that may cost {usd(refused.needed)} does not fit {case.tenant}'s limit "
                 f"{refused.limit}: " + spent_words(refused.limit, refused.spent, refused.amount)
             )
-            return Park(AttemptReason.BUDGET_EXHAUSTED, detail, refused.resets_at_ms, counts_all)
+            return Park(
+                AttemptReason.BUDGET_EXHAUSTED, detail, refused.resets_at_ms, counts_all, refused.limit
+            )
     return None
 
 

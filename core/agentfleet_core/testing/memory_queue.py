@@ -34,6 +34,7 @@ from agentfleet_core.testing.memory_task import NEVER, MemoryTask, problem_data,
 from agentfleet_core.testing.memory_views import count, startable
 
 BASE_CHARGE = 1_000
+OTHER_LIMITS_MS = 1_000
 
 
 class MemoryQueue:
@@ -110,7 +111,10 @@ class MemoryQueue:
     async def configure(self, policy: PoolPolicy) -> bool:
         if policy.version < self.policy.version:
             return False
-        self.policy = policy
+        before, self.policy = self.policy.tenants, policy
+        for name, rules in policy.tenants.items():
+            if name not in before or before[name].limits_digest != rules.limits_digest:
+                await self.unblock(name)
         return True
 
     async def wait(self, timeout_seconds: float) -> None:
@@ -357,15 +361,21 @@ class MemoryQueue:
             else:
                 task.state, task.since_ms = TaskState.QUEUED, self.now_ms
         elif settlement.kind is SettleKind.PARK:
+            other = self._knows_other_limits(settlement, task.envelope.tenant)
+            due = self.now_ms + OTHER_LIMITS_MS if other else due
             task.event("parked", json.dumps({"not_before_ms": due}).encode())
-            self._park(task, due, deferred=True)
-            if settlement.block_tenant:
+            self._park(task, due, deferred=not other)
+            if settlement.block_tenant and not other:
                 self._blocked[task.envelope.tenant] = due or NEVER
                 self._blocked_why[task.envelope.tenant] = settlement.reason
         else:
             task.event("handed_back", b"{}")
             task.state, task.since_ms = TaskState.QUEUED, self.now_ms
         return SettleOutcome.DONE
+
+    def _knows_other_limits(self, settlement: Settlement, tenant: str) -> bool:
+        rules = self.policy.tenants.get(tenant)
+        return bool(settlement.limits_digest and rules and rules.limits_digest != settlement.limits_digest)
 
     def _park(self, task: MemoryTask, due_ms: float, *, deferred: bool) -> None:
         task.state, task.parked_ms, task.deferred = TaskState.PARKED, self.now_ms, deferred

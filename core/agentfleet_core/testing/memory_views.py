@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from agentfleet_core.queue.envelope import Envelope, PoolCounters, TaskState
-from agentfleet_core.queue.limits import ANY_REVISION
+from agentfleet_core.queue.limits import ANY_REVISION, BLOCKED_NAMED
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.testing.memory_task import NEVER, MemoryTask
-
-BLOCKED_NAMED = 20
 
 
 def count(

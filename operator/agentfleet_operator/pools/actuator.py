@@ -5,7 +5,6 @@ and does what is missing. One pool is worked on by one task at a time.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -77,13 +76,6 @@ class Pools:
         memory.snapshot, memory.plan = snapshot, plan
         if not told:
             self._changed(snapshot.name)
-
-    def blocked_tasks(self) -> Counter[str]:
-        """Tenant to its tasks, of all pools, that wait because no budget admits them; as last read."""
-        blocked: Counter[str] = Counter()
-        for memory in self._known.memories.values():
-            blocked.update(dict(memory.snapshot.blocked_tenants if memory.snapshot else ()))
-        return blocked
 
     # The cluster's side.
 

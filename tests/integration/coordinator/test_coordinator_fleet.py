@@ -1,17 +1,22 @@
 """The fleet as its operator sees and steers it over HTTP: with an admin key, and with nothing else."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.servers.coordinator import Coordinator, fleet_config, refund, until
+from tests.integration.queue.queue_rooms import envelope
+from tests.servers.coordinator import Coordinator, fleet_config, refund, running_coordinator, until
 
+from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.budget.ledger import RedisLedger
 from agentfleet_core.budget.limits import Reserved
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.fleet.store import publish, switches
 from agentfleet_core.keyspace.keys import FleetKeys
-from agentfleet_core.queue.envelope import SettleKind
+from agentfleet_core.queue.envelope import SettleKind, Settlement
+from agentfleet_core.queue.ids import new_task_id
+from agentfleet_core.settings import FleetId
 
 PLAN = {
     "pool": "batch",
@@ -71,6 +76,24 @@ async def test_an_exhausted_tenant_shows_what_waits_for_its_budget(coordinator: 
 
     assert (acme["phase"], globex["phase"]) == ("Exhausted", "Normal")
     assert acme["waiting_for_budget"]["interactive"] >= 1
+
+
+async def test_no_tenant_is_left_out_however_many_are_blocked(redis: RedisServer, fleet_id: FleetId) -> None:
+    many = [f"tenant-{number}" for number in range(25)]
+    limits = [{"name": "total", "period": "Total", "amount": "5.00"}]
+    tenants = {name: {"budget": name, "spec": {"tenant": name, "limits": limits}} for name in many}
+    async with running_coordinator(redis, fleet_id, tenants=tenants) as coordinator:
+        queue = coordinator.queue()
+        await queue.submit([replace(envelope(tenant=name), id=new_task_id(queue.pool)) for name in many])
+        await queue.settle([
+            Settlement(claim.envelope.id, claim.attempt, SettleKind.PARK, block_tenant=True)
+            for claim in await queue.claim("w1", len(many), lease_ms=60_000)
+        ])  # fmt: skip
+
+        told = (await coordinator.admin.get("/v1/fleet")).json()["tenants"]
+
+    assert {tenant["phase"] for tenant in told} == {"Exhausted"}
+    assert len(told) == 25
 
 
 async def test_why_a_pool_has_its_size(coordinator: Coordinator) -> None:

@@ -91,12 +91,17 @@ async def test_too_little_left_for_one_call_is_as_good_as_spent(coordinator: Coo
     assert "and one call may cost $0.0" in refused.json()["detail"]
 
 
-async def block(coordinator: Coordinator, until_ms: int) -> None:
+async def block(coordinator: Coordinator, until_ms: int, *, limit: str = "") -> None:
     """As a worker does whose call of acme's did not fit what is left."""
     await coordinator.submitted()
     why = "BudgetExhausted: $4.99 of $5.00 are spent for day"
     await coordinator.settle(
-        await coordinator.claim(), SettleKind.PARK, not_before_ms=until_ms, block_tenant=True, reason=why
+        await coordinator.claim(),
+        SettleKind.PARK,
+        not_before_ms=until_ms,
+        block_tenant=True,
+        limit=limit,
+        reason=why,
     )
 
 
@@ -120,6 +125,22 @@ async def test_who_would_rather_not_wait_behind_a_blocked_tenants_tasks_is_refus
     assert (await coordinator.globex.post("/v1/tasks", json=refund(mode="reject"))).status_code == 201
     await coordinator.queue().unblock("acme")
     assert (await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))).status_code == 201
+
+
+async def test_of_two_limits_that_reset_together_the_one_is_told_that_refused(
+    redis: RedisServer, fleet_id: FleetId
+) -> None:
+    day = {"name": "day", "period": "Day", "amount": "5.00"}
+    refunds = {"name": "refunds", "period": "Day", "amount": "2.00", "taskType": "refund"}
+    acme = {"tenant": "acme", "limits": [refunds, day]}
+    tenants = {"acme": {"budget": "acme", "spec": acme, "keyHashes": [key_hash(ACME_KEY.encode())]}}
+    async with running_coordinator(redis, fleet_id, tenants=tenants) as coordinator:
+        windows = all_windows(TenantBudgetSpec.model_validate(acme), datetime.now(UTC))
+        await block(coordinator, windows[0].end_ms, limit="day")
+
+        problem = (await coordinator.acme.post("/v1/tasks", json=refund(mode="reject"))).json()
+
+    assert (problem["status"], problem["limit"]) == (402, "day")
 
 
 async def test_the_reset_is_told_on_the_limits_own_clock(redis: RedisServer, fleet_id: FleetId) -> None:

@@ -41,6 +41,10 @@ async def room(request: pytest.FixtureRequest, redis: RedisServer, fleet_id: Fle
     await client.aclose()
 
 
+def limited(version: int, digest: str) -> PoolPolicy:
+    return PoolPolicy(version, tenants={"globex": TenantPolicy(limits_digest=digest)})
+
+
 class TestAdmission:
     async def test_a_task_comes_out_as_it_went_in(self, room: Room) -> None:
         [task] = await room.submit(envelope(expected_cost=5_000_000, max_attempts=7))
@@ -389,6 +393,41 @@ class TestParking:
         claims = await room.claim(9)
         assert len(claims) == 3
         assert {claim.failures for claim in claims} == {0}
+
+    async def test_other_limits_let_all_of_the_tenant_go_on_and_the_same_nothing(self, room: Room) -> None:
+        await room.queue.configure(limited(1, "five"))
+        await room.submit(*[envelope("globex") for _ in range(3)])
+        first, alone = await room.claim(2)
+        await room.queue.settle([
+            settled(first, SettleKind.PARK, block_tenant=True, limit="total", limits_digest="five"),
+            settled(alone, SettleKind.PARK, limit="total", limits_digest="five"),
+        ])  # fmt: skip
+        await room.queue.configure(limited(2, "five"))
+        assert await room.claim(9) == []
+        await room.queue.configure(limited(3, "nine"))
+        assert len(await room.claim(9)) == 3
+
+    async def test_limits_that_were_gone_meanwhile_are_others(self, room: Room) -> None:
+        await room.queue.configure(limited(1, "five"))
+        await room.submit(envelope("globex"))
+        block = settled(await room.claim_one(), SettleKind.PARK, block_tenant=True, limits_digest="five")
+        await room.queue.settle([block])
+        await room.queue.configure(PoolPolicy(2))
+        assert await room.claim() == []
+        await room.queue.configure(limited(3, "five"))
+        assert len(await room.claim()) == 1
+
+    async def test_a_refusal_by_limits_that_are_no_more_blocks_nobody(self, room: Room) -> None:
+        await room.queue.configure(limited(2, "nine"))
+        await room.submit(envelope("globex"), envelope("globex"))
+        claim = await room.claim_one()
+        late = settled(claim, SettleKind.PARK, block_tenant=True, limit="total", limits_digest="five")
+        await room.queue.settle([late])
+        counters = await room.queue.counters()
+        assert (counters.waiting, counters.parked, counters.blocked_tenants) == (1, 1, {})
+        assert counters.next_due_ms > 0, "it is tried again, although the old limit would never reset"
+        await room.pass_time(1_001)
+        assert len(await room.claim(9)) == 2
 
     async def test_a_blocked_tenant_goes_on_by_itself_when_the_time_has_come(self, room: Room) -> None:
         await room.submit(envelope("globex"), envelope("globex"))

@@ -32,6 +32,7 @@ RUNS = itertools.count()
 TENANTS = st.sampled_from(["acme", "globex"])
 KINDS = st.sampled_from(["refund", "research"])
 WORKERS = st.sampled_from(["w1", "w2"])
+LIMITS = st.sampled_from(["five", "nine"])
 TIMES = st.sampled_from([0, 0, 5_000, 90_000])
 SETTLES = st.sampled_from(list(SettleKind))
 ENDS = st.sampled_from([TaskState.SUCCEEDED, TaskState.FAILED, TaskState.PARTIAL])
@@ -54,8 +55,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     @initialize(cap=st.integers(0, 3), type_cap=st.integers(0, 3))
     def open(self, cap: int, type_cap: int) -> None:
-        self.loop.run(self._open(PoolPolicy(1, cap, type_cap, {"acme": TenantPolicy(2.0, 4)})))
-        self.caps = (cap, type_cap)
+        self.caps, self.limits = (cap, type_cap), "five"
+        self.loop.run(self._open(self._policy()))
+
+    def _policy(self) -> PoolPolicy:
+        return PoolPolicy(1, *self.caps, {"acme": TenantPolicy(2.0, 4, self.limits)})
 
     async def _open(self, policy: PoolPolicy) -> None:
         self.redis = connect(self.server.url)
@@ -128,13 +132,34 @@ class QueueMachine(RuleBasedStateMachine):
         if current and key not in known:
             self.spent[task_id] += cost
 
-    @rule(claim=claims, kind=SETTLES, state=ENDS, wait=TIMES, block=st.booleans(), times=st.integers(1, 2))
+    @rule(
+        claim=claims,
+        kind=SETTLES,
+        state=ENDS,
+        wait=TIMES,
+        block=st.booleans(),
+        limits=LIMITS,
+        times=st.integers(1, 2),
+    )
     def settle(
-        self, claim: Claim, kind: SettleKind, state: TaskState, wait: int, block: bool, times: int
+        self,
+        claim: Claim,
+        kind: SettleKind,
+        state: TaskState,
+        wait: int,
+        block: bool,
+        limits: str,
+        times: int,
     ) -> None:
         due = now_ms() + wait if wait else 0
         settlement = settled(
-            claim, kind, state=state, error=b'{"title":"x"}', not_before_ms=due, block_tenant=block
+            claim,
+            kind,
+            state=state,
+            error=b'{"title":"x"}',
+            not_before_ms=due,
+            block_tenant=block,
+            limits_digest=limits,
         )
         outcomes = self.loop.run(self.queue.settle([settlement] * times))
         assert len(set(outcomes)) == 1, "the same settlement again gets the same answer"
@@ -164,6 +189,18 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(tenant=TENANTS)
     def unblock(self, tenant: str) -> None:
         self.loop.run(self.queue.unblock(tenant))
+
+    @rule(limits=LIMITS)
+    def the_limits_are(self, limits: str) -> None:
+        before, self.limits = self.limits, limits
+        self.loop.run(self.queue.configure(self._policy()))
+        if limits != before:
+            assert self.loop.run(self._held_back("acme")) == 0, "what other limits parked goes on"
+
+    async def _held_back(self, tenant: str) -> int:
+        keys = self.queue.calls.keys
+        blocked = await self.redis.zscore(keys.blocked, tenant) is not None
+        return blocked + int(await self.redis.scard(keys.deferred(tenant)))
 
     @rule(worker=WORKERS)
     def worker_dies(self, worker: str) -> None:

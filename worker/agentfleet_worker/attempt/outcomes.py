@@ -30,6 +30,8 @@ class Ending:
     limitations: tuple[str, ...] = ()
     not_before_ms: int = 0
     block_tenant: bool = False
+    limit: str = ""
+    limits_digest: str = ""
 
 
 class AttemptStopped(BaseException):
@@ -72,7 +74,15 @@ def retry(
     )
 
 
-def park(reason: AttemptReason, detail: str, *, not_before_ms: int, block_tenant: bool = False) -> Ending:
+def park(
+    reason: AttemptReason,
+    detail: str,
+    *,
+    not_before_ms: int,
+    block_tenant: bool = False,
+    limit: str = "",
+    limits_digest: str = "",
+) -> Ending:
     """No failure: the task waits. Its deadline stands still."""
     return Ending(
         SettleKind.PARK,
@@ -80,6 +90,8 @@ def park(reason: AttemptReason, detail: str, *, not_before_ms: int, block_tenant
         legible(detail),
         not_before_ms=not_before_ms,
         block_tenant=block_tenant,
+        limit=limit,
+        limits_digest=limits_digest,
     )
 
 
@@ -121,6 +133,8 @@ def settlement(claim: Claim, ending: Ending) -> Settlement:
         reason=_told(ending),
         not_before_ms=ending.not_before_ms,
         block_tenant=ending.block_tenant,
+        limit=ending.limit,
+        limits_digest=ending.limits_digest,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from agentfleet_core.api.v1alpha1 import ModelTierSpec
+from agentfleet_core.api.v1alpha1 import ModelTierSpec, TenantBudgetSpec
 from agentfleet_core.api.v1alpha1.base import SecretKeyRef
 from agentfleet_core.budget.prices import Rates
 from agentfleet_core.providers.port import Provider
@@ -109,6 +109,8 @@ class PaidCall:
     """Where it would go if nothing stood in the way."""
     given_up: set[str] = field(default_factory=set)
     """Models of its tier that it has left, or must not take."""
+    budget: TenantBudgetSpec | None = None
+    """The tenant's, as the newest try's hold was asked for."""
     tries: int = 0
     failures: int = 0
     """Of the present model, one after another."""

@@ -15,6 +15,7 @@ import httpx2
 import orjson
 
 from agentfleet_core.budget.limits import Hold, Refused
+from agentfleet_core.budget.windows import limits_digest
 from agentfleet_core.errors import CostUnknown, InvalidInput, Unavailable
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.resilience.backoff import backoff_seconds
@@ -155,10 +156,8 @@ class CallLoop:
                 case CountTokens():
                     await self._count(paid)
                     return True
-                case Park(reason, detail, not_before_ms, block_tenant):
-                    raise AttemptStopped(
-                        park(reason, detail, not_before_ms=not_before_ms, block_tenant=block_tenant)
-                    )
+                case Park() as told:
+                    raise AttemptStopped(_parked(told, paid))
                 case Fail():
                     return False
 
@@ -174,7 +173,7 @@ class CallLoop:
             route=target.route,
             tier=target.tier,
             tenant=paid.payer.tenant,
-            budget=self._money.budget_of(paid.payer.tenant),
+            budget=paid.budget,
             now_ms=paid.payer.running.now_ms(),
             countable=countable,
             given_up=frozenset(paid.given_up),
@@ -210,6 +209,17 @@ def _soonest(paid: PaidCall, obstacle: Obstacle) -> Obstacle:
         return obstacle
     paid.free_in[paid.model] = obstacle.seconds
     return Throttled(min(paid.free_in.values()))
+
+
+def _parked(told: Park, paid: PaidCall) -> Ending:
+    return park(
+        told.reason,
+        told.detail,
+        not_before_ms=told.not_before_ms,
+        block_tenant=told.block_tenant,
+        limit=told.limit,
+        limits_digest=limits_digest(paid.budget) if told.limit and paid.budget else "",
+    )
 
 
 def _refused(call: Call, error: InvalidInput) -> Ending:

@@ -8,7 +8,6 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from agentfleet_core.api.v1alpha1 import TenantBudgetSpec
 from agentfleet_core.budget.limits import Hold, LimitWindow, Refused, Reserved
 from agentfleet_core.budget.room import Room, Wish
 from agentfleet_core.budget.windows import limit_windows
@@ -89,10 +88,6 @@ class CallMoney:
                     raise
                 await asyncio.sleep(OUTAGE_CHECK_SECONDS)
 
-    def budget_of(self, tenant: str) -> TenantBudgetSpec | None:
-        compiled = self._follower.config.tenants.get(tenant)
-        return None if compiled is None else compiled.spec
-
     async def _mark_sent(self, attempt: Attempt, hold: Hold) -> bool:
         """False: it was paused meanwhile, or the hold is gone; it is given back."""
         self._holds.add(hold)
@@ -131,11 +126,12 @@ class CallMoney:
         )
 
     def _windows(self, paid: PaidCall) -> tuple[LimitWindow, ...]:
-        budget = self.budget_of(paid.payer.tenant)
-        if budget is None:
+        compiled = self._follower.config.tenants.get(paid.payer.tenant)
+        if compiled is None:
             raise _Stopped(NoBudget())
+        paid.budget = compiled.spec
         now = datetime.fromtimestamp(paid.payer.running.now_ms() / 1000, UTC)
-        return limit_windows(budget, task_type=paid.payer.task_type, tier=paid.tier, now=now)
+        return limit_windows(compiled.spec, task_type=paid.payer.task_type, tier=paid.tier, now=now)
 
     def _paused(self, attempt: Attempt) -> str | None:
         envelope = attempt.claim.envelope

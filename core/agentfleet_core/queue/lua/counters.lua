@@ -1,4 +1,4 @@
--- Reads what the autoscaler needs of a pool. Returns {waiting, blocked, running, parked, due, orphaned, oldest
+-- Reads what the autoscaler needs of a pool. ARGV[4]: how many blocked tenants to name (0: all). Returns {waiting, blocked, running, parked, due, orphaned, oldest
 -- waiting, next due, now, {total, its count, …}, {blocked tenant, its tasks, until when (0: until it is
 -- unblocked), …}, {what is missing, as report.lua keeps it, …}}. Writes nothing.
 -- A blocked tenant's tasks are those that wait in its lanes and those that were parked when it was found out.
@@ -22,8 +22,8 @@ for i = 1, #blocked, 2 do
   end
 end
 table.sort(blocked_by, function(a, b) return a[2] > b[2] end)
-local largest = {}
-for i = 1, math.min(20, #blocked_by) do
+local named, largest = tonumber(ARGV[4]), {}
+for i = 1, named == 0 and #blocked_by or math.min(named, #blocked_by) do
   for _, part in ipairs(blocked_by[i]) do largest[#largest + 1] = part end
 end
 

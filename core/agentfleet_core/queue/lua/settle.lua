@@ -1,11 +1,15 @@
 -- Ends attempts. ARGV from 4, five each: id, attempt, what becomes of it (retry, park, hand_back, or the state in which
--- the task ends), output, and more as JSON, or empty: cost, reason, error, limitations, not_before, block (the tenant).
+-- the task ends), output, and more as JSON, or empty: cost, reason, error, limitations, not_before, block (the tenant),
+-- limit (that refused a call), digest (of the tenant's limits then).
 -- Returns done, stale or dead each.
--- Invariant: an attempt is settled once; the same settlement again gets the same answer and changes nothing.
+-- Invariant: an attempt is settled once; the same settlement again gets the same answer and changes nothing. What
+-- waits for money was refused by the limits that hold now.
 --@include pool
 local outcomes, charged = {}, {}
 
-local NO_MORE = {cost = 0, reason = '', error = '', limitations = '', not_before = 0, block = false}
+local OTHER_LIMITS_MS = 1000 -- until a task is tried again whose worker knew other limits than the pool's
+
+local NO_MORE = {cost = 0, reason = '', error = '', limitations = '', not_before = 0, block = false, limit = '', digest = ''}
 
 -- The answer to a settlement that was made before, or stale.
 local function repeated(state, attempt, current, wanted)
@@ -61,13 +65,21 @@ local function retry(id, attempt, at, most, more)
   return 'done'
 end
 
+-- Whether the worker that was refused, or this pool, has not seen the tenant's newest limits yet.
+local function other_limits(tenant, digest)
+  local stands = digest ~= '' and call('HGET', tag .. ':policy', 'd:' .. tenant)
+  return stands and stands ~= digest
+end
+
 local function set_aside(id, attempt, at, tenant, more)
-  local due = more.not_before
+  local other = other_limits(tenant, more.digest)
+  local due = other and now + OTHER_LIMITS_MS or more.not_before
   write(id, at[7], attempt, 'parked', not_before(due), 'r', more.reason)
-  park(id, at[3], due, true)
-  if more.block then
+  park(id, at[3], due, not other)
+  if more.block and not other then
     call('ZADD', tag .. ':blocked', due == 0 and '+inf' or due, tenant)
     call('HSET', tag .. ':blocked:why', tenant, more.reason)
+    call('HSET', tag .. ':blocked:limit', tenant, more.limit)
   end
 end
 
