@@ -92,8 +92,13 @@ class Echo:
     def refusal(self, status: int, body: bytes) -> tuple[str, str]:
         return "sore_throat", body.decode()
 
+    def should_retry(self, headers: Mapping[str, str]) -> bool | None:
+        return False if "x-hopeless" in headers else None
+
     def verdict(self, status: int | None, kind: str, *, should_retry: bool | None = None) -> Verdict:
-        return Fail("speak up") if status == 400 else Retry(slows_fleet=status == 429)
+        return (
+            Fail("speak up") if status == 400 or should_retry is False else Retry(slows_fleet=status == 429)
+        )
 
 
 class EchoReader:

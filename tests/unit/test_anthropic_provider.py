@@ -82,3 +82,9 @@ def test_another_model_gets_the_conversation_without_the_first_ones_thinking() -
 def test_a_journaled_usage_is_said_in_words_and_an_unreadable_one_is_not() -> None:
     assert usage_in_words({"input_tokens": 412, "output_tokens": 96}) == "412 in, 96 out"
     assert usage_in_words({"heard": 5}) == usage_in_words(None) == ""
+
+
+@pytest.mark.parametrize(("word", "expected"), [("true", True), ("false", False), ("maybe", None)])
+def test_a_refusals_headers_may_say_whether_it_is_final(word: str, expected: bool | None) -> None:
+    assert ANTHROPIC.should_retry({"x-should-retry": word}) is expected
+    assert ANTHROPIC.should_retry({}) is None

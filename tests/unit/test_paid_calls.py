@@ -74,6 +74,15 @@ async def test_the_providers_refusal_reaches_the_caller_and_costs_nothing(tmp_pa
     assert await spent_and_held(calls) == (0, 0)
 
 
+async def test_a_refusal_of_which_its_provider_says_that_it_is_final_is_not_tried_again(
+    tmp_path: Path,
+) -> None:
+    answer = httpx2.Response(500, headers={"x-hopeless": "yes"}, content=b"cough")
+    calls = Calls(tmp_path, Wire(lambda _: answer), Switchboard())
+    assert (await calls.ask(say="hello", most=100)).status_code == 500
+    assert of(calls) == [("/say", "small")]
+
+
 async def test_a_task_whose_key_is_not_there_yet_waits_and_costs_nothing(tmp_path: Path) -> None:
     calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
     calls.key.unlink()

@@ -1,6 +1,6 @@
 """PURE. What a call used, in the words that prices speak; each provider's report is read into these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class Usage:
         return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
 
 
+TOKEN_KINDS = tuple(one.name for one in fields(Usage))
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All that prices a call: its rounds and the service that it got."""
@@ -32,13 +35,7 @@ class Report:
     @property
     def total(self) -> Usage:
         """The tokens of all rounds, for metrics and reports."""
-        return Usage(
-            input=sum(each.input for each in self.rounds),
-            output=sum(each.output for each in self.rounds),
-            cache_read=sum(each.cache_read for each in self.rounds),
-            cache_write_5m=sum(each.cache_write_5m for each in self.rounds),
-            cache_write_1h=sum(each.cache_write_1h for each in self.rounds),
-        )
+        return Usage(**{kind: sum(getattr(each, kind) for each in self.rounds) for kind in TOKEN_KINDS})
 
 
 def in_words(report: Report) -> str:

@@ -101,6 +101,10 @@ class Provider(Protocol):
         """The kind and the message of an error answer."""
         ...
 
+    def should_retry(self, headers: Mapping[str, str]) -> bool | None:
+        """The provider's own word on a refusal, where its headers give one."""
+        ...
+
     def verdict(self, status: int | None, kind: str, *, should_retry: bool | None = None) -> Verdict:
         """What to do about a call that failed.
 

@@ -17,7 +17,7 @@ import httpx2
 from agentfleet_core.budget.limits import Hold
 from agentfleet_core.budget.money import NANO_PER_USD
 from agentfleet_core.budget.prices import cost_of
-from agentfleet_core.budget.usage import Report
+from agentfleet_core.budget.usage import TOKEN_KINDS, Report
 from agentfleet_core.errors import CostUnknown
 from agentfleet_core.providers.port import StreamError
 from agentfleet_core.queue.envelope import JournalEntry
@@ -211,9 +211,12 @@ class MeteredTry:
         await self._settle(0)
         kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING]
         answer = httpx2.Response(response.status_code, headers=kept, content=body)
-        kind, message = self._paid.target.provider.refusal(response.status_code, body)
+        provider = self._paid.target.provider
+        kind, message = provider.refusal(response.status_code, body)
         seconds = retry_after_seconds(answer.headers.get("retry-after"))
-        return Broken(response.status_code, kind, message, seconds, _should_retry(answer), answer)
+        return Broken(
+            response.status_code, kind, message, seconds, provider.should_retry(answer.headers), answer
+        )
 
     async def _cut(self, error: Exception) -> Broken:
         await self._charge_cut()
@@ -320,10 +323,6 @@ _PHASES = ("connect", "read", "write", "pool")
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
-def _should_retry(answer: httpx2.Response) -> bool | None:
-    return {"true": True, "false": False}.get(answer.headers.get("x-should-retry", ""))
-
-
 def _count(paid: PaidCall, cost: int, report: Report | None, seconds: float) -> None:
     tier, model = paid.tier, paid.model
     metrics.LLM_CALLS.labels(tier, model, "complete").inc()
@@ -331,7 +330,7 @@ def _count(paid: PaidCall, cost: int, report: Report | None, seconds: float) -> 
     _count_spent(paid, cost)
     if report is not None:
         total = report.total
-        for kind in ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output"):
+        for kind in TOKEN_KINDS:
             count = getattr(total, kind)
             if count:
                 metrics.LLM_TOKENS.labels(tier, model, kind).inc(count)

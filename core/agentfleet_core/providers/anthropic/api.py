@@ -82,6 +82,9 @@ class Anthropic:
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return "http_error", f"HTTP {status}"
 
+    def should_retry(self, headers: Mapping[str, str]) -> bool | None:
+        return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
+
     def verdict(self, status: int | None, kind: str, *, should_retry: bool | None = None) -> Verdict:
         return classify(status, kind, should_retry=should_retry)
 
