@@ -80,6 +80,8 @@ class TaskInfo:
     cost_nano_usd: int
     limitations: tuple[str, ...]
     error: Mapping[str, Any] | None
+    said: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
+    """The whole answer as it came."""
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -100,6 +102,7 @@ class TaskInfo:
             "not_before": _time(data["not_before"]),
             "cost": Decimal(data["cost_usd"]),
             "limitations": tuple(data["limitations"]),
+            "said": data,
         }
 
 
@@ -149,6 +152,8 @@ class Result:
     cost: Decimal
     cost_nano_usd: int
     steps: tuple[Step, ...]
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The whole answer as it came."""
 
     @property
     def ended(self) -> bool:
@@ -165,6 +170,7 @@ class Result:
             cost=Decimal(data["cost_usd"]),
             cost_nano_usd=data["cost_nano_usd"],
             steps=tuple(Step.parse(step) for step in data["steps"]),
+            said=data,
         )
 
 

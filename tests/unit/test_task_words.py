@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 import pytest
 from pydantic import ValidationError
 
-from agentfleet.models import TaskInfo, TaskOptions, TaskRequest
-from agentfleet_coordinator import examples, schemas
+from agentfleet.models import Result, TaskInfo, TaskOptions, TaskRequest
+from agentfleet_coordinator import examples, schemas, views
 from agentfleet_coordinator.requests import FIELDS, SubmitRequest, parse_submit
 from agentfleet_core.errors import InvalidRequest
 from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
@@ -89,3 +89,10 @@ def test_a_task_shows_what_the_document_and_the_sdk_say() -> None:
     schemas.Task.model_validate_json(schemas.Task.model_validate(shown).model_dump_json())
     assert set(TaskInfo.fields_of(shown)) == names(TaskInfo)
     assert set(schemas.State.__args__) == set(TaskState)
+
+
+def test_the_command_line_prints_what_the_service_said_also_what_it_does_not_know() -> None:
+    said = examples.TASK | {"colour": "red"}
+    assert TaskInfo(**TaskInfo.fields_of(said)).said == said
+    result = views.result(TaskRecord(ENVELOPE, 1_795_561_758_120), {}) | {"colour": "red"}
+    assert Result.parse(result).said == result

@@ -6,7 +6,6 @@ import typer
 
 from agentfleet_cli.connection import task_client
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_json, verb
-from agentfleet_cli.views.tasks import task_json
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="the task's id, with or without task/")]
 
@@ -17,6 +16,6 @@ def cancel(task: TaskId, tenant: TenantOption = None, output: OutputOption = For
     with task_client(tenant) as client:
         ended = client.cancel(task.removeprefix("task/"))
     if output is Format.JSON:
-        say_json(task_json(ended))
+        say_json(ended.said)
     else:
         print(f"task/{ended.id} is {ended.state}")

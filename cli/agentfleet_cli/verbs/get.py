@@ -22,7 +22,7 @@ from agentfleet_cli.output import (
     verb,
 )
 from agentfleet_cli.views.fleet import phase, pool_lines
-from agentfleet_cli.views.tasks import result_json, task_json, task_lines, task_table
+from agentfleet_cli.views.tasks import task_lines, task_table
 from agentfleet_cli.views.words import dollars, limit_amount
 from agentfleet_core.queue.envelope import TaskState
 
@@ -68,7 +68,7 @@ def _task(client: Client, task_id: str, output: Format) -> None:
     task = client.get(task_id)
     result = client.result(task_id, 0, check=False) if task.ended else None
     if output is Format.JSON:
-        say_json({**task_json(task), "result": result_json(result) if result else None})
+        say_json({**task.said, "result": result.said if result else None})
         return
     for line in task_lines(task, result):
         print(line)
@@ -91,7 +91,7 @@ def _tasks(client: Client, limit: int, output: Format, **filters: Any) -> None:
         if cursor is None:
             break
     if output is Format.JSON:
-        say_json({"items": [task_json(item) for item in items], "next_cursor": cursor})
+        say_json({"items": [item.said for item in items], "next_cursor": cursor})
         return
     say_lines(task_table(items, datetime.now(UTC), terminal_width()))
     if not items:

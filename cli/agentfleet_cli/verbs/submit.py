@@ -17,7 +17,7 @@ from agentfleet_cli.labels import read_labels
 from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
 from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
-from agentfleet_cli.views.tasks import error_sentence, result_json, task_json
+from agentfleet_cli.views.tasks import error_sentence
 from agentfleet_cli.views.words import dollars
 from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, InvalidRequest
 
@@ -140,7 +140,7 @@ def _json(text: str, where: str) -> Any:
 
 def _say_task(task: Task, output: Format) -> None:
     if output is Format.JSON:
-        say_json(task_json(task))
+        say_json(task.said)
     else:
         print(f"task/{task.id} is {task.state} in {task.pool}")
         print(f"  agentfleet get task/{task.id}", file=sys.stderr)
@@ -148,7 +148,7 @@ def _say_task(task: Task, output: Format) -> None:
 
 def _say_result(result: Result, output: Format) -> None:
     if output is Format.JSON:
-        say_json(result_json(result))
+        say_json(result.said)
     else:
         if result.output is not None:
             text = (
@@ -196,8 +196,8 @@ def _open(path: Path) -> Iterable[str]:
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "line": outcome.line.number,
-        "task": task_json(outcome.task) if outcome.task else None,
-        "result": result_json(outcome.result) if outcome.result else None,
+        "task": outcome.task.said if outcome.task else None,
+        "result": outcome.result.said if outcome.result else None,
         "error": _error_json(outcome.error) if outcome.error else None,
     }
 

@@ -1,7 +1,6 @@
 """PURE. Tasks and results as tables, details and JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,39 +14,6 @@ from agentfleet_core.providers.registry import usage_in_words
 NARROWEST_TYPE = 8
 BESIDE_THE_TYPE = len("  succeeded  $0.0000  100m") + 2
 """What a row needs for its other columns."""
-
-
-def task_json(task: TaskInfo) -> dict[str, Any]:
-    """As the API says it."""
-    found = {item.name: getattr(task, item.name) for item in fields(TaskInfo)}
-    found["cost_usd"] = usd(found.pop("cost"))
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()
-    }
-
-
-def result_json(result: Result) -> dict[str, Any]:
-    return {
-        "id": result.id,
-        "state": result.state,
-        "output": result.output,
-        "error": result.error,
-        "limitations": list(result.limitations),
-        "cost_usd": usd(result.cost),
-        "cost_nano_usd": result.cost_nano_usd,
-        "steps": [
-            {
-                "name": step.name,
-                "kind": step.kind,
-                "tier": step.tier,
-                "model": step.model,
-                "cost_usd": usd(step.cost),
-                "usage": step.usage,
-                "error": step.error,
-            }
-            for step in result.steps
-        ],
-    }
 
 
 def usd(amount: Decimal) -> str:
