@@ -59,7 +59,7 @@ class Envelope:
     labels: Mapping[str, str] = field(default_factory=dict)
     expires_after_seconds: int = 86_400
     expected_cost: int = 0
-    """Nano-USD; what fair share charges the tenant at the claim, corrected at the settle."""
+    """Nano-USD; what fair share charges the tenant at each claim, corrected when that attempt is over."""
     max_attempts: int = 3
     not_before_ms: int = 0
 

@@ -171,6 +171,8 @@ class MemoryQueue:
             return False
         if task.state.ended:
             return task.state is TaskState.CANCELLED and task.reason == reason
+        if task.state is TaskState.RUNNING:
+            self._correct_charge(task)
         self._finish_unsettled(task, TaskState.CANCELLED, reason)
         await self._notify()
         return True
@@ -260,6 +262,7 @@ class MemoryQueue:
                 self._expire(task)
 
     def _lose(self, task: MemoryTask) -> None:
+        self._correct_charge(task)
         task.failures, task.lost = task.failures + 1, task.lost + 1
         error = problem_data(WORKER_LOST, f"Attempt {task.attempt} ended with its worker.")
         task.errors.append(error)
@@ -312,6 +315,12 @@ class MemoryQueue:
     def _charge(self, cost: int) -> int:
         return max(cost, BASE_CHARGE)
 
+    def _correct_charge(self, task: MemoryTask) -> None:
+        tenant, cost = task.envelope.tenant, task.cost - task.charged
+        difference = self._charge(cost) - self._charge(task.envelope.expected_cost)
+        self._virtual[tenant] += difference / self._rules(tenant).weight
+        task.charged = task.cost
+
     # The settle.
 
     def _current(self, task_id: str, attempt: int) -> MemoryTask | None:
@@ -328,10 +337,7 @@ class MemoryQueue:
         self._totals["spent"] += max(0, settlement.cost - task.cost)
         task.cost = max(task.cost, settlement.cost)
         task.reason = settlement.reason
-        actual = task.cost if settlement.kind in (SettleKind.END, SettleKind.RETRY) else 0
-        difference = self._charge(actual) - self._charge(task.envelope.expected_cost)
-        if settlement.kind is not SettleKind.RETRY:
-            self._virtual[task.envelope.tenant] += difference / self._rules(task.envelope.tenant).weight
+        self._correct_charge(task)
         task.answer = self._outcome(task, settlement)
         return task.answer
 

@@ -39,6 +39,8 @@ class MemoryTask:
     errors: list[bytes] = field(default_factory=list)
     limitations: tuple[str, ...] = ()
     cost: int = 0
+    charged: int = 0
+    """Of its cost: what the attempts before this one have charged to its tenant's share."""
     deferred: bool = False
     deleted: bool = False
     answer: SettleOutcome | None = None

@@ -113,6 +113,51 @@ class TestFairShare:
         await room.queue.settle([settled(dear, cost=9_000_000)])
         assert tenants([claim for _ in range(8) for claim in await room.claim()]) == ["b"] * 8
 
+    async def test_an_attempt_that_fails_for_nothing_gives_back_what_its_claim_charged(
+        self, room: Room
+    ) -> None:
+        await room.submit(envelope("a", expected_cost=1_000_000, max_attempts=20))
+        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(9)])
+        claimed = []
+        for _ in range(9):
+            claim = await room.claim_one()
+            claimed.append(claim.envelope.tenant)
+            if claim.envelope.tenant == "a":
+                await room.queue.settle([settled(claim, SettleKind.RETRY, error=b"{}")])
+        assert Counter(claimed) == {"a": 8, "b": 1}
+
+    @pytest.mark.parametrize("kind", [SettleKind.RETRY, SettleKind.HAND_BACK])
+    async def test_what_an_attempt_has_cost_is_charged_at_its_end_and_once(
+        self, room: Room, kind: SettleKind
+    ) -> None:
+        await room.submit(envelope("a", expected_cost=1_000_000))
+        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(30)])
+        dear = next(claim for claim in await room.claim(2) if claim.envelope.tenant == "a")
+        await room.queue.journal([entry(dear, "turn-1", cost=9_000_000)])
+        await room.queue.settle([settled(dear, kind, error=b"{}")])
+        assert tenants([claim for _ in range(7) for claim in await room.claim()]) == ["b"] * 7
+        claims = [claim for _ in range(3) for claim in await room.claim()]
+        [again] = [claim for claim in claims if claim.envelope.tenant == "a"]
+        await room.queue.settle([settled(again)])
+        await room.submit(envelope("a"))
+        assert "a" in tenants(await room.claim(3)), "the second attempt has cost nothing"
+
+    @pytest.mark.parametrize("how", ["dead", "lost", "cancelled"])
+    async def test_an_attempt_without_a_result_is_charged_too(self, room: Room, how: str) -> None:
+        await room.submit(*[envelope("a", expected_cost=1_000_000, max_attempts=1) for _ in range(30)])
+        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(30)])
+        dear, other = sorted(await room.claim(2), key=lambda claim: claim.envelope.tenant)
+        await room.queue.settle([settled(other)])
+        await room.queue.journal([entry(dear, "turn-1", cost=9_000_000)])
+        if how == "lost":
+            await room.pass_time(LEASE_MS + 1)
+        elif how == "cancelled":
+            assert await room.queue.cancel(dear.envelope.id, "Asked")
+        else:
+            dead = await room.queue.settle([settled(dear, SettleKind.RETRY, error=b"{}")])
+            assert dead == [SettleOutcome.DEAD]
+        assert tenants([claim for _ in range(8) for claim in await room.claim()]) == ["b"] * 8
+
     async def test_an_idle_tenant_saves_nothing_up(self, room: Room) -> None:
         await room.submit(*[envelope("steady") for _ in range(60)], envelope("sleeper"))
         await room.claim(20)

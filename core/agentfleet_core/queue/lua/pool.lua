@@ -32,7 +32,7 @@ local lanes_prefix, deferred_prefix, stream_prefix = tag .. ':l:', tag .. ':d:',
 
 local waiting_by, totals = {}, {}
 local running_tenants, running_types, running_workers = {}, {}, {}
-local unleased, changed, arrived = {}, false, 0
+local unleased, charges, changed, arrived = {}, {}, false, 0
 
 local function add(into, name, n)
   into[name] = (into[name] or 0) + n
@@ -122,6 +122,13 @@ local function leave_running(id, tenant, kind, worker)
   changed = true
 end
 
+-- An attempt is over: its tenant is charged what the task has cost since the last one was (field cc), instead of
+-- what its start charged. The cost is to be kept as cc where another attempt may follow.
+local function charge(id, tenant, attempt, expected, cost)
+  local before = attempt ~= '1' and call('HGET', task_prefix .. id, 'cc') or 0
+  add(charges, tenant, math.max(cost - before, BASE_CHARGE) - math.max(expected, BASE_CHARGE))
+end
+
 local function leave_parked(id, tenant)
   call('ZREM', parked, id)
   call('SREM', deferred_prefix .. tenant, id)
@@ -200,15 +207,16 @@ end
 
 -- A lease that ended: the attempt failed with its worker. The task goes on elsewhere, or ends dead.
 local function lost(id, ended_at)
-  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'f', 'l', 'w', 'x', 'fw')
+  local at = call('HMGET', task_prefix .. id, 'k', 'a', 'f', 'l', 'w', 'x', 'fw', 'c')
   local k, attempt, worker = at[1], at[2], at[5]
-  local _, expires, _, most, tenant, kind = constants(k)
+  local _, expires, expected, most, tenant, kind = constants(k)
   local failures, losses = (at[3] or 0) + 1, (at[4] or 0) + 1
   local err = problem('worker-lost', 'Worker lost', 500,
     'Attempt ' .. attempt .. ' ended with its worker ' .. worker .. ', which no longer renewed its lease.')
   local errors = with_error(at[6], err)
   leave_running(id, tenant, kind, worker)
-  call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors)
+  charge(id, tenant, attempt, expected, at[8] or 0)
+  call('HSET', task_prefix .. id, 'f', failures, 'l', losses, 'x', errors, 'cc', at[8] or 0)
   if failures - math.min(losses, LOST_FREE) >= most then
     finish_unsettled(id, kind, at[7], attempt, 'dead', 'r', 'WorkerLost', 'er', err)
   elseif now >= expires then
@@ -282,7 +290,23 @@ local function add_all(key, names, differences)
   return counts
 end
 
+-- Before a tenant joins or leaves the share: it joins where it stands.
+local function flush_charges()
+  for tenant, difference in pairs(charges) do
+    if difference ~= 0 then
+      local weighted = difference / (call('HGET', tag .. ':policy', 'w:' .. tenant) or 1)
+      if call('ZSCORE', share, tenant) then
+        call('ZINCRBY', share, weighted, tenant)
+      else
+        call('HINCRBYFLOAT', tag .. ':vt', tenant, weighted)
+      end
+    end
+  end
+  charges = {}
+end
+
 local function flush_waiting()
+  flush_charges()
   local names, differences = changes('', waiting_by, {}, {})
   local counts = add_all(tag .. ':waiting', names, differences)
   for i, tenant in ipairs(names) do

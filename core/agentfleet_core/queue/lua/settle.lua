@@ -5,7 +5,7 @@
 -- Invariant: an attempt is settled once; the same settlement again gets the same answer and changes nothing. What
 -- waits for money was refused by the limits that hold now.
 --@include pool
-local outcomes, charged = {}, {}
+local outcomes = {}
 
 local OTHER_LIMITS_MS = 1000 -- until a task is tried again whose worker knew other limits than the pool's
 
@@ -17,10 +17,6 @@ local function repeated(state, attempt, current, wanted)
   if wanted == 'retry' and state == 'dead' then return 'dead' end
   if wanted ~= 'retry' and wanted ~= 'park' and wanted ~= 'hand_back' then return state == wanted and 'done' or 'stale' end
   return (state == 'parked' or state == 'queued') and 'done' or 'stale'
-end
-
-local function correct_charge(tenant, expected, actual)
-  add(charged, tenant, math.max(actual, BASE_CHARGE) - math.max(expected, BASE_CHARGE))
 end
 
 local function book(id, known, cost)
@@ -48,7 +44,7 @@ local function not_before(due)
 end
 
 -- The attempt failed: another may follow at its time, unless its attempts have run out.
-local function retry(id, attempt, at, most, more)
+local function retry(id, attempt, at, most, cost, more)
   local before, err, due = call('HMGET', task_prefix .. id, 'f', 'l', 'x'), more.error, more.not_before
   local failures = (before[1] or 0) + 1
   local errors = with_error(before[3], err)
@@ -56,7 +52,8 @@ local function retry(id, attempt, at, most, more)
     finish(id, at[7], attempt, 'dead', 'f', failures, 'r', more.reason, 'x', errors, 'er', err)
     return 'dead'
   end
-  write(id, at[7], attempt, 'retry', not_before(due), 'f', failures, 'r', more.reason, 'x', errors)
+  write(id, at[7], attempt, 'retry', not_before(due), 'f', failures, 'r', more.reason, 'x', errors,
+    'cc', cost)
   if due > now then
     park(id, at[3], due, false)
   else
@@ -71,10 +68,10 @@ local function other_limits(tenant, digest)
   return stands and stands ~= digest
 end
 
-local function set_aside(id, attempt, at, tenant, more)
+local function set_aside(id, attempt, at, tenant, cost, more)
   local other = other_limits(tenant, more.digest)
   local due = other and now + OTHER_LIMITS_MS or more.not_before
-  write(id, at[7], attempt, 'parked', not_before(due), 'r', more.reason)
+  write(id, at[7], attempt, 'parked', not_before(due), 'r', more.reason, 'cc', cost)
   park(id, at[3], due, not other)
   if more.block and not other then
     call('ZADD', tag .. ':blocked', due == 0 and '+inf' or due, tenant)
@@ -91,16 +88,14 @@ local function settle(id, attempt, wanted, output, more)
   add(totals, 'ended', 1)
   add(totals, 'busy_ms', now - at[4])
   local cost = book(id, tonumber(at[5] or 0), more.cost)
-  if wanted == 'retry' then return retry(id, attempt, at, most, more) end
+  charge(id, tenant, attempt, expected, cost)
+  if wanted == 'retry' then return retry(id, attempt, at, most, cost, more) end
   if wanted == 'park' then
-    correct_charge(tenant, expected, 0)
-    set_aside(id, attempt, at, tenant, more)
+    set_aside(id, attempt, at, tenant, cost, more)
   elseif wanted == 'hand_back' then
-    correct_charge(tenant, expected, 0)
-    write(id, at[7], attempt, 'handed_back', '{}')
+    write(id, at[7], attempt, 'handed_back', '{}', 'cc', cost)
     requeue(id, at[3], now, attempt)
   else
-    correct_charge(tenant, expected, cost)
     finish_with(id, attempt, at, wanted, output, more)
   end
   return 'done'
@@ -109,16 +104,6 @@ end
 for i = 4, #ARGV, 5 do
   local more = ARGV[i + 4] == '' and NO_MORE or cjson.decode(ARGV[i + 4])
   outcomes[#outcomes + 1] = settle(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], more)
-end
-for tenant, difference in pairs(charged) do
-  if difference ~= 0 then
-    local weighted = difference / (call('HGET', tag .. ':policy', 'w:' .. tenant) or 1)
-    if call('ZSCORE', share, tenant) then
-      call('ZINCRBY', share, weighted, tenant)
-    else
-      call('HINCRBYFLOAT', tag .. ':vt', tenant, weighted)
-    end
-  end
 end
 flush(false)
 if call('ZCARD', share) > 0 and call('LLEN', tag .. ':bell') == 0 then ring(1) end
