@@ -139,6 +139,15 @@ async def test_a_first_task_wakes_its_pool_by_a_signal_alone(loop: Loop) -> None
     assert await loop.runner.asked.get() == ("chat", 1)
 
 
+async def test_a_signal_that_is_no_text_is_nobodys(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    for signal in (b"\xff", b"pool/\xff"):
+        await loop.redis.publish(FleetKeys(loop.fleet_id).signals, signal)
+    await loop.submit("chat")
+
+    assert await loop.runner.asked.get() == ("chat", 1)
+    assert caplog.records == []
+
+
 async def test_a_changed_plan_is_published_with_its_reasons_and_its_event(loop: Loop) -> None:
     await loop.submit("chat", 9)
     await loop.runner.asked.get()

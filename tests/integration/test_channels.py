@@ -1,10 +1,12 @@
 """Pub/sub over one connection: bells ring at messages, and again after whatever was missed."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.keyspace.channels import Channels
@@ -78,6 +80,75 @@ async def test_a_channel_is_left_with_its_last_listener(client: Redis, name: str
         async with channels.listen(f"{name}/then") as then:
             await then.after(0, LONG)
         assert await client.pubsub_numsub(name) == [(name.encode(), 0)]
+
+
+async def test_who_comes_while_the_others_are_subscribed_is_heard_too(client: Redis, name: str) -> None:
+    channels = channels_of(client)
+    async with channels.listen(f"{name}/first"):
+        await asyncio.sleep(0)  # the reader has begun to subscribe, and waits for its connection
+        async with channels.listen(name) as late:
+            await late.after(0, LONG)
+            assert late.rings == 1
+
+
+async def test_who_leaves_while_the_others_are_subscribed_is_left(client: Redis, name: str) -> None:
+    channels = channels_of(client)
+    async with channels.listen(f"{name}/stays"):
+        async with channels.listen(name):
+            await asyncio.sleep(0)  # the reader has begun to subscribe, and waits for its connection
+        await all_is_taken(channels, name)
+        assert await client.pubsub_numsub(name) == [(name.encode(), 0)]
+
+
+async def test_who_comes_while_a_lost_connection_is_closed_opens_no_other(
+    redis: RedisServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = PubSub.aclose
+    async with (
+        connect(redis.url) as admin,
+        connect(redis.url, retries=0) as client,
+        contextlib.AsyncExitStack() as listening,
+        channels_of(client).listen(f"{name}/stays") as stays,
+    ):
+
+        async def close_and_listen(self: PubSub) -> None:
+            monkeypatch.undo()
+            await close(self)
+            await listening.enter_async_context(channels_of(client).listen(name))
+
+        await stays.after(0, LONG)
+        before, rung = await pubsub_connections(admin), stays.rings
+        monkeypatch.setattr(PubSub, "aclose", close_and_listen)
+        await admin.client_kill_filter(_type="pubsub")
+        await stays.after(rung, LONG)
+        assert stays.rings > rung
+        assert await pubsub_connections(admin) == before
+
+
+async def all_is_taken(channels: Channels, name: str) -> None:
+    """What was said on the connection, and what that led to: each new channel's answer comes after both."""
+    for number in (1, 2):
+        async with channels.listen(f"{name}/then/{number}") as then:
+            await then.after(0, LONG)
+
+
+async def test_a_hearer_that_fails_costs_nobody_else_a_ring(
+    client: Redis, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(message: bytes) -> None:
+        message.decode()
+
+    heard: list[bytes] = []
+    channels = channels_of(client)
+    async with channels.listen(name, fail), channels.listen(name, heard.append) as bell:
+        await bell.after(0, LONG)
+        for number, message in enumerate((b"\xff", b"then"), 1):
+            await client.publish(name, message)
+            await bell.after(number, LONG)
+    assert heard == [b"", b"\xff", b"then"]
+    [record] = caplog.records
+    assert "UnicodeDecodeError" in caplog.text
+    assert record.levelname == "ERROR"
 
 
 @pytest.mark.parametrize("retries", [0, 3])

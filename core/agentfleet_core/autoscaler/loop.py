@@ -204,7 +204,7 @@ class Autoscaler:
 
     def _hear(self, signal: bytes) -> None:
         """After a lost connection all is read once, since some were missed."""
-        kind, _, name = signal.decode().partition("/")
+        kind, _, name = signal.decode(errors="replace").partition("/")
         if kind == "pool":
             self.wake(name)
         elif not signal:

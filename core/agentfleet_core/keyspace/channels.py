@@ -39,7 +39,11 @@ class Bell:
         self.rings += 1
         self._rang.set()
         for hear in self.hearers:
-            hear(message)
+            try:
+                hear(message)
+            except Exception:
+                # The edge of one hearer: what it cannot take must not silence all the others of this client.
+                log.exception("a message of %d bytes could not be taken", len(message))
 
     async def after(self, rings: int, timeout_seconds: float) -> None:
         """Return when it rang more often than `rings`, or at the time-out."""
@@ -104,30 +108,39 @@ class Channels:
         heard = True
         while self._bells and not self._closing:
             try:
-                async with self._redis.pubsub() as connection:
-                    await self._subscribe_all(connection)
+                async with self._redis.pubsub() as connection, self._in_use(connection):
                     while True:
                         message = await connection.get_message(timeout=READ_SECONDS)
                         heard = True
-                        self._take(message)
+                        await self._take(message)
             except _TROUBLE as error:
                 if heard and not self._closing:
                     log.warning("channels are not heard until Redis is: %s", error)
                 heard = False
                 await asyncio.sleep(RECONNECT_SECONDS)
-            finally:
-                self._connection = None
 
-    async def _subscribe_all(self, connection: PubSub) -> None:
-        """Also whoever began to listen while the others were subscribed."""
+    @contextlib.asynccontextmanager
+    async def _in_use(self, connection: PubSub) -> AsyncIterator[None]:
+        """Subscribed to all channels, also of those who began to listen while the others were subscribed.
+
+        Nobody uses it after: a pub/sub object that was closed would connect again, and never be read.
+        """
         wanted = set(self._bells)
         await connection.subscribe(*wanted)
         self._connection = connection
-        await self._subscribe(*(self._bells.keys() - wanted))
+        try:
+            await self._subscribe(*(self._bells.keys() - wanted))
+            yield
+        finally:
+            self._connection = None
 
-    def _take(self, message: dict[str, Any] | None) -> None:
+    async def _take(self, message: dict[str, Any] | None) -> None:
+        """Ring the channel's bell; what lost its last listener while it was subscribed is left."""
         if message is None or message["type"] not in ("message", "subscribe"):
             return
-        bell = self._bells.get(message["channel"].decode())
-        if bell is not None:
+        name = message["channel"].decode()
+        bell = self._bells.get(name)
+        if bell is None:
+            await self._unsubscribe(name)
+        else:
             bell.ring(message["data"] if message["type"] == "message" else b"")
