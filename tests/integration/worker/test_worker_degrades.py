@@ -1,8 +1,13 @@
 """What a worker does when a call cannot be made as it was routed, against the simulator over real HTTP."""
 
+from datetime import UTC, datetime
+
 from tests.integration.worker.rig import Fleet, output, script, spent_and_held
 
 from agentfleet_cli.simulator.server import Simulator
+from agentfleet_core.budget.limits import Reserved
+from agentfleet_core.budget.windows import all_windows
+from agentfleet_core.queue.envelope import Block
 
 Provider = tuple[Simulator, str]
 LONG = "All that was said before. " * 160
@@ -36,6 +41,30 @@ async def test_a_request_that_fits_not_even_so_parks_with_what_it_may_cost(
     assert record.reason.startswith("CallAboveLimit: one call may cost $0.00")
     assert provider[0].bill.total.calls == 0
     assert await spent_and_held(fleet) == (0, 0)
+
+
+async def test_a_block_names_the_limit_and_ends_with_a_larger_one_that_no_worker_saw_come(
+    fleet: Fleet,
+) -> None:
+    limit = {"name": "all", "period": "Total", "amount": "1.00"}
+    fleet.tenant("acme", limit)
+    fleet.handler("ask")
+    await fleet.publish()
+    [window] = all_windows(fleet.config().tenants["acme"].spec, datetime.now(UTC))
+    spent = await fleet.ledger.reserve("acme", "other/1/1", 999_999_000, [window], lease_ms=60_000)
+    assert isinstance(spent, Reserved)
+    await fleet.ledger.settle(spent.hold, 999_999_000)
+    async with fleet.worker():
+        task = await fleet.submit("ask", question=script(text="It ships."))
+        await fleet.event(task, "parked")
+    assert await fleet.queue.block_of("acme") == Block("all", 0)
+
+    fleet.tenant("acme", limit | {"amount": "2.00"})
+    await fleet.publish()
+    async with fleet.worker():
+        record = await fleet.ended(task)
+    assert output(record)["text"].startswith("It ships.")
+    assert await fleet.queue.block_of("acme") is None
 
 
 async def test_a_fallback_model_answers_for_one_that_keeps_failing_and_the_result_says_so(
