@@ -5,18 +5,18 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 
-from agentfleet_cli.simulator.bill import BilledCall
+from agentfleet_cli.simulator.answer import Answer
+from agentfleet_cli.simulator.behaviour import Behaviour
+from agentfleet_cli.simulator.bill import Bill, BilledCall
 from agentfleet_cli.simulator.errors import ApiError
-from agentfleet_cli.simulator.prompt import read_prompt
+from agentfleet_cli.simulator.models import Usage
+from agentfleet_cli.simulator.prompt import Prompt, read_prompt
 from agentfleet_cli.simulator.render import message_json
 from agentfleet_cli.simulator.wire import Exchange, Request
-
-if TYPE_CHECKING:
-    from agentfleet_cli.simulator.server import Simulator
 
 
 @dataclass(slots=True)
@@ -54,9 +54,20 @@ class Batch:
         }
 
 
+class Answers(Protocol):
+    """What a batch's requests share with those that are answered at once."""
+
+    behaviour: Behaviour
+    bill: Bill
+
+    def decide(self, prompt: Prompt, mark: str) -> tuple[Answer, str]: ...
+
+    def admit(self, who: tuple[str, str], prompt: Prompt, now_seconds: float) -> Usage: ...
+
+
 class Batches:
-    def __init__(self, simulator: "Simulator") -> None:
-        self._simulator = simulator
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         self._batches: dict[str, Batch] = {}
         self._ids = itertools.count(1)
 
@@ -105,7 +116,7 @@ class Batches:
             raise ApiError(400, "requests: custom_id must be unique within a batch")
         batch = Batch(f"msgbatch_sim_{next(self._ids):06d}", key, requests, datetime.now(UTC))
         self._batches[batch.id] = batch
-        delay = self._simulator.behaviour.batch_seconds
+        delay = self._answers.behaviour.batch_seconds
         batch.timer = asyncio.get_running_loop().call_later(delay, self._work, batch)
         return batch
 
@@ -118,19 +129,19 @@ class Batches:
     def _answer(self, batch: Batch, item: Mapping[str, Any]) -> dict[str, Any]:
         request_id = f"req_{batch.id}_{item['custom_id']}"
         try:
-            prompt = read_prompt(item["params"], seed=self._simulator.behaviour.seed)
-            answer, mark = self._simulator.decide(prompt, "")
+            prompt = read_prompt(item["params"], seed=self._answers.behaviour.seed)
+            answer, mark = self._answers.decide(prompt, "")
             if answer.fault:
                 raise ApiError(int(answer.fault) if answer.fault.isdigit() else 500)
             now = asyncio.get_running_loop().time()
-            usage = self._simulator.admit((batch.key, prompt.model.name), prompt, now)
+            usage = self._answers.admit((batch.key, prompt.model.name), prompt, now)
         except ApiError as error:
             return {"type": "errored", "error": error.body(request_id)}
         call = BilledCall(
             request_id, batch.key, prompt.model, mark, prompt.turn, prompt.fingerprint, usage, batch=True
         )
-        self._simulator.bill.open(call)
-        self._simulator.bill.close(call, answer.output_tokens, whole=True)
+        self._answers.bill.open(call)
+        self._answers.bill.close(call, answer.output_tokens, whole=True)
         usage = replace(usage, output=answer.output_tokens)
         message = message_json(f"msg_{request_id}", prompt, answer, usage, tier="batch")
         return {"type": "succeeded", "message": message}

@@ -1,7 +1,7 @@
 """Plays one decided answer: writes at their moments, faults where they strike, the bill at the end."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from agentfleet_cli.simulator.answer import Answer
 from agentfleet_cli.simulator.bill import BilledCall
@@ -9,11 +9,14 @@ from agentfleet_cli.simulator.errors import ApiError
 from agentfleet_cli.simulator.render import Chunk, error_chunk
 from agentfleet_cli.simulator.wire import Exchange
 
-if TYPE_CHECKING:
-    from agentfleet_cli.simulator.server import Simulator
-
 STREAM_TYPE = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 JSON_TYPE = {"content-type": "application/json"}
+
+
+class Billing(Protocol):
+    def close(self, call: BilledCall, produced: int, *, whole: bool) -> None:
+        """Bill what has left."""
+        ...
 
 
 class Player:
@@ -21,6 +24,7 @@ class Player:
 
     __slots__ = (
         "_answer",
+        "_billing",
         "_breaks_at",
         "_call",
         "_chunks",
@@ -28,20 +32,19 @@ class Player:
         "_exchange",
         "_headers",
         "_next",
-        "_simulator",
         "_start",
         "_timer",
     )
 
     def __init__(
         self,
-        simulator: "Simulator",
+        billing: Billing,
         exchange: Exchange,
         call: BilledCall,
         answer: Answer,
         headers: dict[str, str],
     ) -> None:
-        self._simulator = simulator
+        self._billing = billing
         self._exchange = exchange
         self._call = call
         self._answer = answer
@@ -71,14 +74,14 @@ class Player:
         self._next = number + 1
         last = len(self._chunks) - 1
         if number == last:
-            self._simulator.close(self._call, chunk.output_tokens, whole=True)
+            self._billing.close(self._call, chunk.output_tokens, whole=True)
             self._exchange.finish()
             return
         due = self._start + (self._end - self._start) * (number + 1) / last
         self._timer = asyncio.get_running_loop().call_at(due, self._write)
 
     def _break(self) -> None:
-        self._simulator.close(self._call, self._produced(), whole=False)
+        self._billing.close(self._call, self._produced(), whole=False)
         if self._answer.fault == "cut":
             self._exchange.abort()
             return
@@ -93,10 +96,10 @@ class Player:
 
     def _answer_whole(self, body: bytes) -> None:
         if self._answer.fault:
-            self._simulator.close(self._call, self._answer.output_tokens, whole=False)
+            self._billing.close(self._call, self._answer.output_tokens, whole=False)
             self._exchange.abort()
             return
-        self._simulator.close(self._call, self._answer.output_tokens, whole=True)
+        self._billing.close(self._call, self._answer.output_tokens, whole=True)
         self._exchange.respond(200, {**JSON_TYPE, **self._headers}, body)
 
     def _produced(self) -> int:
@@ -109,4 +112,4 @@ class Player:
     def _gone(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._simulator.close(self._call, self._produced(), whole=False)
+        self._billing.close(self._call, self._produced(), whole=False)
