@@ -62,6 +62,7 @@ class Envelope:
     """Nano-USD; what fair share charges the tenant at each claim, corrected when that attempt is over."""
     max_attempts: int = 3
     not_before_ms: int = 0
+    """Before which it does not start. Not used yet: no submit sets it."""
 
     @property
     def pool(self) -> str:
