@@ -31,6 +31,10 @@ class Room:
     async def pass_time(self, milliseconds: int) -> None:
         raise NotImplementedError
 
+    async def next_millisecond(self) -> None:
+        """What comes now is later than what was before, by the queue's clock."""
+        raise NotImplementedError
+
     async def submit(self, *envelopes: Envelope) -> list[Envelope]:
         assert await self.queue.submit(envelopes) == [True] * len(envelopes)
         return list(envelopes)
@@ -54,6 +58,9 @@ class MemoryRoom(Room):
         assert isinstance(self.queue, MemoryQueue)
         await self.queue.advance(milliseconds)
 
+    async def next_millisecond(self) -> None:
+        await self.pass_time(1)
+
 
 @dataclass
 class RedisRoom(Room):
@@ -67,6 +74,15 @@ class RedisRoom(Room):
                 await self.redis.zadd(key, {member: score - milliseconds})
         async for key in self.redis.scan_iter(match=f"{keys.tag}:t:*", count=1000):
             await self._shift_task(key, milliseconds)
+
+    async def next_millisecond(self) -> None:
+        async def clock_ms() -> int:
+            seconds, microseconds = await self.redis.time()
+            return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+        before = await clock_ms()
+        while await clock_ms() == before:
+            pass
 
     async def _shift_task(self, key: bytes, milliseconds: int) -> None:
         constants = await self.redis.hget(key, "k")

@@ -1,14 +1,11 @@
 """What every queue promises: the same stories on the real one and on the one in memory."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from tests.integration.queue.queue_rooms import (
     LEASE_MS,
     POOL,
-    MemoryRoom,
-    RedisRoom,
     Room,
     ascending,
     entry,
@@ -18,27 +15,10 @@ from tests.integration.queue.queue_rooms import (
     tenants,
 )
 
-from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.errors import InvalidInput, NotFound
-from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.queue.envelope import Event, SettleKind, SettleOutcome, TaskState
 from agentfleet_core.queue.limits import ANY_REVISION, MAX_OUTPUT_BYTES
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
-from agentfleet_core.queue.streams import PoolQueue
-from agentfleet_core.settings import FleetId
-from agentfleet_core.testing.memory_queue import MemoryQueue
-
-
-@pytest.fixture(params=["redis", "memory"])
-async def room(request: pytest.FixtureRequest, redis: RedisServer, fleet_id: FleetId) -> AsyncIterator[Room]:
-    if request.param == "memory":
-        yield MemoryRoom(MemoryQueue(POOL, now_ms=now_ms()))
-        return
-    client = connect(redis.url)
-    queue = PoolQueue(client, fleet_id, POOL)
-    yield RedisRoom(queue, client)
-    assert await queue.audit(deep=True), "the counters did not agree with the records"
-    await client.aclose()
 
 
 def limited(version: int, digest: str) -> PoolPolicy:
@@ -86,94 +66,6 @@ class TestAdmission:
         await room.pass_time(61_000)
         assert (await room.queue.counters()).due == 1
         assert (await room.claim_one()).envelope.id == task.id
-
-
-class TestFairShare:
-    async def test_tenants_take_turns_however_much_one_asks_for(self, room: Room) -> None:
-        await room.submit(*[envelope("loud") for _ in range(40)], *[envelope("quiet") for _ in range(4)])
-        assert Counter(tenants(await room.claim(8))) == {"loud": 4, "quiet": 4}
-
-    async def test_weights_divide_the_pool(self, room: Room) -> None:
-        await room.queue.configure(PoolPolicy(1, tenants={"big": TenantPolicy(weight=3)}))
-        await room.submit(*[envelope(name) for name in ("big", "small") for _ in range(40)])
-        claims = await room.claim(40)
-        assert Counter(tenants(claims))["big"] == pytest.approx(30, abs=2)
-
-    async def test_share_is_in_expected_cost_not_in_tasks(self, room: Room) -> None:
-        await room.submit(*[envelope("dear", expected_cost=10_000_000) for _ in range(30)])
-        await room.submit(*[envelope("cheap", expected_cost=1_000_000) for _ in range(30)])
-        taken = Counter(tenants([claim for _ in range(22) for claim in await room.claim()]))
-        assert taken["cheap"] == pytest.approx(20, abs=2)
-
-    async def test_a_settle_corrects_what_the_claim_charged(self, room: Room) -> None:
-        await room.submit(*[envelope("a", expected_cost=1_000_000) for _ in range(30)])
-        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(30)])
-        first, second = await room.claim(2)
-        dear = first if first.envelope.tenant == "a" else second
-        await room.queue.settle([settled(dear, cost=9_000_000)])
-        assert tenants([claim for _ in range(8) for claim in await room.claim()]) == ["b"] * 8
-
-    async def test_an_attempt_that_fails_for_nothing_gives_back_what_its_claim_charged(
-        self, room: Room
-    ) -> None:
-        await room.submit(envelope("a", expected_cost=1_000_000, max_attempts=20))
-        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(9)])
-        claimed = []
-        for _ in range(9):
-            claim = await room.claim_one()
-            claimed.append(claim.envelope.tenant)
-            if claim.envelope.tenant == "a":
-                await room.queue.settle([settled(claim, SettleKind.RETRY, error=b"{}")])
-        assert Counter(claimed) == {"a": 8, "b": 1}
-
-    @pytest.mark.parametrize("kind", [SettleKind.RETRY, SettleKind.HAND_BACK])
-    async def test_what_an_attempt_has_cost_is_charged_at_its_end_and_once(
-        self, room: Room, kind: SettleKind
-    ) -> None:
-        await room.submit(envelope("a", expected_cost=1_000_000))
-        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(30)])
-        dear = next(claim for claim in await room.claim(2) if claim.envelope.tenant == "a")
-        await room.queue.journal([entry(dear, "turn-1", cost=9_000_000)])
-        await room.queue.settle([settled(dear, kind, error=b"{}")])
-        assert tenants([claim for _ in range(7) for claim in await room.claim()]) == ["b"] * 7
-        claims = [claim for _ in range(3) for claim in await room.claim()]
-        [again] = [claim for claim in claims if claim.envelope.tenant == "a"]
-        await room.queue.settle([settled(again)])
-        await room.submit(envelope("a"))
-        assert "a" in tenants(await room.claim(3)), "the second attempt has cost nothing"
-
-    @pytest.mark.parametrize("how", ["dead", "lost", "cancelled"])
-    async def test_an_attempt_without_a_result_is_charged_too(self, room: Room, how: str) -> None:
-        await room.submit(*[envelope("a", expected_cost=1_000_000, max_attempts=1) for _ in range(30)])
-        await room.submit(*[envelope("b", expected_cost=1_000_000) for _ in range(30)])
-        dear, other = sorted(await room.claim(2), key=lambda claim: claim.envelope.tenant)
-        await room.queue.settle([settled(other)])
-        await room.queue.journal([entry(dear, "turn-1", cost=9_000_000)])
-        if how == "lost":
-            await room.pass_time(LEASE_MS + 1)
-        elif how == "cancelled":
-            assert await room.queue.cancel(dear.envelope.id, "Asked")
-        else:
-            dead = await room.queue.settle([settled(dear, SettleKind.RETRY, error=b"{}")])
-            assert dead == [SettleOutcome.DEAD]
-        assert tenants([claim for _ in range(8) for claim in await room.claim()]) == ["b"] * 8
-
-    async def test_an_idle_tenant_saves_nothing_up(self, room: Room) -> None:
-        await room.submit(*[envelope("steady") for _ in range(60)], envelope("sleeper"))
-        await room.claim(20)
-        await room.submit(*[envelope("sleeper") for _ in range(30)])
-        assert Counter(tenants(await room.claim(20)))["sleeper"] == pytest.approx(10, abs=1)
-
-    async def test_higher_priority_starts_first_inside_a_tenant(self, room: Room) -> None:
-        await room.submit(envelope(priority=10), envelope(priority=90), envelope(priority=50))
-        assert [claim.envelope.priority for claim in await room.claim(3)] == [90, 50, 10]
-
-    async def test_what_has_started_goes_on_before_what_has_not(self, room: Room) -> None:
-        [begun] = await room.submit(envelope(priority=0))
-        claim = await room.claim_one()
-        await room.submit(envelope(priority=90))
-        await room.queue.settle([settled(claim, SettleKind.HAND_BACK)])
-        assert (await room.claim_one()).envelope.id == begun.id
 
 
 class TestCaps:
@@ -555,6 +447,16 @@ class TestCancel:
         assert [claim.envelope.id for claim in await room.claim(3)] == [first.id, third.id]
         assert await room.state(second.id) is TaskState.CANCELLED
 
+    async def test_a_cancelled_task_waits_no_more_when_it_comes_to_the_head(self, room: Room) -> None:
+        _, cancelled = await room.submit(envelope(), envelope())
+        await room.next_millisecond()
+        [last] = await room.submit(envelope())
+        assert await room.queue.cancel(cancelled.id, "Asked")
+        await room.claim_one()
+        [record] = await room.queue.get([last.id])
+        assert record is not None
+        assert (await room.queue.counters()).oldest_waiting_ms == record.admitted_ms
+
     async def test_a_running_attempt_learns_it_and_changes_nothing(self, room: Room) -> None:
         await room.submit(envelope())
         claim = await room.claim_one()
@@ -576,6 +478,12 @@ class TestCancel:
 
 
 class TestUnsettledEnds:
+    async def test_however_many_tasks_expire_none_of_them_starts(self, room: Room) -> None:
+        tasks = await room.submit(*[envelope(expires_after_seconds=60) for _ in range(120)])
+        await room.pass_time(61_000)
+        assert await room.claim(120) == []
+        assert {await room.state(task.id) for task in tasks} == {TaskState.FAILED}
+
     async def test_what_no_worker_settles_is_counted_by_the_queue_once(self, room: Room) -> None:
         [killer] = await room.submit(envelope(kind="killer", max_attempts=1))
         while await room.claim():

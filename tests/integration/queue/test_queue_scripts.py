@@ -8,6 +8,7 @@ from tests.integration.queue.queue_rooms import LEASE_MS, POOL, RedisRoom, entry
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.keyspace.connect import connect
 from agentfleet_core.queue.envelope import SettleKind, Settlement
+from agentfleet_core.queue.policy import PoolPolicy
 from agentfleet_core.queue.streams import PoolQueue
 from agentfleet_core.settings import FleetId
 
@@ -50,6 +51,20 @@ async def test_an_attempt_that_is_over_is_not_handed_out_by_a_claim_sent_again(r
     assert await claimed(room, "n2") == [(task.id, 2)]
     await room.redis.hset(f"{room.queue.calls.keys.tag}:answers", "w1", noted)
     assert await claimed(room, "n1") == []
+
+
+async def test_room_under_a_cap_rings_when_it_comes_free(room: RedisRoom) -> None:
+    """The bell had rung for the task that waits, and found no room for it."""
+    assert isinstance(room.queue, PoolQueue)
+    bell = room.queue.calls.keys.bell
+    await room.queue.configure(PoolPolicy(1, max_running_per_tenant=1))
+    await room.submit(envelope(), envelope())
+    claim = await room.claim_one()
+    assert await room.claim() == []
+    await room.redis.delete(bell)
+    await room.queue.settle([settled(claim)])
+    assert await room.redis.llen(bell) == 1
+    assert len(await room.claim()) == 1
 
 
 @pytest.mark.parametrize(("told", "spent"), [(0, 7), (7, 7), (10, 10)])
