@@ -214,6 +214,21 @@ async def test_silence_counts_as_paused_until_redis_is_heard_again(keys: FleetKe
         await client.aclose()
 
 
+async def test_what_a_follower_knows_is_as_old_as_its_question(client: Redis, keys: FleetKeys) -> None:
+    now = 100.0
+
+    def answer_late(reply: list[bytes], **_: object) -> tuple[int, int]:
+        nonlocal now
+        now += 0.9
+        return int(reply[0]), int(reply[1])
+
+    client.set_response_callback("TIME", answer_late)
+    async with ConfigFollower(client, keys, check_seconds=60, monotonic=lambda: now) as follower:
+        assert follower.fresh, "0.9 s after it asked"
+        now += 0.2
+        assert not follower.fresh, "1.1 s after it asked, 0.2 s after it was answered"
+
+
 async def test_a_follower_lives_through_a_redis_that_lost_everything(keys: FleetKeys) -> None:
     with redis_server(append_only=False) as first:
         client = connect(first.url, command_seconds=0.5, retries=0)
@@ -272,16 +287,23 @@ async def test_the_longest_wait_that_was_asked_for_holds_and_then_ends(
     await throttle(client, keys, "fast", "sonnet", 0.001)
     assert 29_000 < await client.pttl(keys.throttles) <= 30_000
     await until_over(client, keys)
-    async with ConfigFollower(client, keys) as follower:
-        assert list(follower.throttles) == [("fast", "haiku")]
+    async with ConfigFollower(client, keys, monotonic=lambda: 0.0) as follower:
+        [(name, seconds)] = follower.throttles.items()
+        assert name == ("fast", "haiku")
+        assert 10 < seconds <= 30
 
 
 async def until_over(client: Redis, keys: FleetKeys) -> None:
     """Of the shortest: Redis's own clock has passed it."""
     stored = await client.hgetall(keys.throttles)  # type: ignore[misc]  # the stubs name both clients
     ends_ms = min(map(int, stored.values()))
-    while (await client.time())[0] * 1_000 <= ends_ms:  # noqa: ASYNC110 - see `until`
-        await asyncio.sleep(0.05)
+    while await redis_ms(client) <= ends_ms:  # noqa: ASYNC110 - see `until`
+        await asyncio.sleep(0.01)
+
+
+async def redis_ms(client: Redis) -> int:
+    seconds, microseconds = await client.time()
+    return int(seconds) * 1_000 + int(microseconds) // 1_000
 
 
 async def test_each_process_tells_whether_redis_answers_it(redis: RedisServer, fleet_id: FleetId) -> None:
