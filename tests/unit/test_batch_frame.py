@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentfleet_coordinator import batch_frame
 from agentfleet_coordinator.batch_frame import read_batch
 from agentfleet_coordinator.requests import MalformedJson
 from agentfleet_core.errors import InvalidRequest
@@ -65,7 +64,15 @@ def test_the_limits_of_a_batch_hold_for_a_broken_one_too() -> None:
         read_batch(batch(*[b"NaN"] * 1_001))
 
 
-def test_only_so_much_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_frame, "MAX_MARKS", 5)
-    with pytest.raises(MalformedJson, match="not JSON"):
-        read_batch(batch(b"[1, 2, 3, 4]", b"NaN"))
+@pytest.mark.parametrize("more", [b"x", b"{}", b',"more": 5}', batch(b"5")])
+def test_what_follows_a_batch_refuses_it_whole(more: bytes) -> None:
+    with pytest.raises(MalformedJson, match="the body is not JSON"):
+        read_batch(batch(b"{}", b"NaN") + more)
+
+
+def test_only_so_much_is_looked_at() -> None:
+    long = b"[" + b"1," * 99_990 + b"1]"
+    [_, error] = read_batch(batch(long, b"NaN"))
+    assert isinstance(error, MalformedJson)
+    with pytest.raises(MalformedJson, match="look at tasks"):
+        read_batch(batch(long, b"[" + b"1," * 20 + b"1]", b"NaN"))
