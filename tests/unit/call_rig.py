@@ -29,6 +29,7 @@ from agentfleet_core.testing.memory_ledger import MemoryLedger
 from agentfleet_worker.attempt.attempt import Attempt
 from agentfleet_worker.attempt.background import Background
 from agentfleet_worker.calls.call import CALL, PAYER, Call
+from agentfleet_worker.calls.counts import Counts
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.holds import OpenHolds
 from agentfleet_worker.calls.loop import CallLoop
@@ -92,13 +93,15 @@ class Echo:
     def refusal(self, status: int, body: bytes) -> tuple[str, str]:
         return "sore_throat", body.decode()
 
+    def as_refusal(self, kind: str, message: str) -> tuple[int, bytes]:
+        return 410, message.encode()
+
     def should_retry(self, headers: Mapping[str, str]) -> bool | None:
         return False if "x-hopeless" in headers else None
 
     def verdict(self, status: int | None, kind: str, *, should_retry: bool | None = None) -> Verdict:
-        return (
-            Fail("speak up") if status == 400 or should_retry is False else Retry(slows_fleet=status == 429)
-        )
+        final = status == 400 or should_retry is False or kind == "mute"
+        return Fail("speak up") if final else Retry(slows_fleet=status == 429)
 
 
 class EchoReader:
@@ -113,7 +116,7 @@ class EchoReader:
         for line in lines:
             event = orjson.loads(line)
             if "error" in event:
-                raise StreamError("hoarse", event["error"])
+                raise StreamError(event.get("kind", "hoarse"), event["error"])
             if "usage" in event:
                 self.usage, self.complete = event["usage"], True
                 self.message = {**(self.message or {}), "usage": self.usage}
@@ -174,6 +177,10 @@ class Journal:
 
     entries: list[JournalEntry] = field(default_factory=list)
 
+    @property
+    def cost(self) -> int:
+        return sum(entry.cost for entry in self.entries)
+
     async def journal(self, entry: JournalEntry, events: Sequence[Event] = ()) -> bool:
         self.entries.append(entry)
         return True
@@ -224,9 +231,11 @@ class Calls:
         money = CallMoney(
             self.ledger, room, follower, OpenHolds(), self.health, self.background, pool="p", lease_ms=3_000
         )
-        routes = Routes(follower, ProviderKeys(folder), {"Anthropic": provider or Echo()})
-        tries = Tries(wire, money, self.journal, Progress(self.journal.emit), self.background)
-        self.transport = MeteredTransport(routes, CallLoop(routes, money, self.health, tries), wire)
+        self.routes = Routes(follower, ProviderKeys(folder), {"Anthropic": provider or Echo()})
+        self.counts = Counts(wire)
+        tries = Tries(wire, money, self.counts, self.journal, Progress(self.journal.emit), self.background)
+        loop = CallLoop(self.routes, money, self.health, self.counts, tries)
+        self.transport = MeteredTransport(self.routes, loop, wire)
 
     async def _tell(self, tier: str, model: str, seconds: float) -> None:
         self.told.append((tier, model, seconds))

@@ -6,12 +6,14 @@ Nothing here knows the Messages API: a provider is one module and its line in th
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
-from tests.unit.call_rig import MICRO, Calls, Switchboard, Wire, said
+from tests.unit.call_rig import BAND, EVER, MICRO, Calls, Switchboard, Wire, said
 
+from agentfleet_core.api.v1alpha1.model_tier import Model
 from agentfleet_core.queue.envelope import SettleKind
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import StepKind
@@ -116,6 +118,26 @@ async def test_a_model_that_keeps_failing_is_left_for_the_next_and_the_step_says
     assert await spent_and_held(calls) == (8 * MICRO, 0)
 
 
+@pytest.mark.usefixtures("quick")
+async def test_the_next_model_has_not_failed_yet(tmp_path: Path) -> None:
+    statuses = iter([500, 500, 500, 500, 200])
+    wire = Wire(lambda _: httpx2.Response(next(statuses), content=said("hi")))
+    calls = Calls(tmp_path, wire, Switchboard("small", "spare", "last"))
+    await calls.ask(say="hello", most=100)
+    assert of(calls) == [("/say", "small")] * 3 + [("/say", "spare")] * 2
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_a_provider_says_for_good_inside_a_stream_is_not_bought_again(tmp_path: Path) -> None:
+    wire = Wire(lambda _: httpx2.Response(200, content=b'{"error": "no voice left", "kind": "mute"}\n'))
+    calls = Calls(tmp_path, wire, Switchboard("small", "spare"))
+    answer = await calls.ask(say="hello", most=100)
+    assert (answer.status_code, answer.content) == (410, b"no voice left")
+    assert of(calls) == [("/say", "small")]
+    spent, held = await spent_and_held(calls)
+    assert (spent, held) == (calls.journal.cost, 0)  # the provider may bill what it had begun
+
+
 async def test_a_model_that_asks_to_wait_too_long_is_left_at_once_and_by_whoever_comes_next(
     tmp_path: Path,
 ) -> None:
@@ -211,6 +233,15 @@ async def test_the_fleet_is_told_of_the_wait_that_the_provider_asked_for(
     assert calls.told == told
 
 
+async def test_a_wait_that_was_asked_for_is_not_shortened_by_a_later_shorter_one(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
+    calls.health.pause("fast", "small", 120)
+    calls.health.pause("fast", "small", 0.01)
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say="hello", most=100)
+    assert 118_000 < stopped.value.ending.not_before_ms - calls.task.running.now_ms() <= 120_000
+
+
 async def test_another_model_does_not_wait(tmp_path: Path) -> None:
     calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(200, content=said("hi"))), Switchboard())
     calls.health.pause("fast", "spare", 120)
@@ -253,3 +284,79 @@ async def test_a_count_that_does_not_help_or_cannot_be_had_leaves_the_refusal(
     assert stopped.value.ending.reason is AttemptReason.CALL_ABOVE_LIMIT
     assert of(calls) == [("/count", "")]
     assert await spent_and_held(calls) == (0, 0)
+
+
+async def test_a_count_that_was_refused_is_not_asked_for_again_before_its_time(tmp_path: Path) -> None:
+    answer = httpx2.Response(429, headers={"retry-after": "60"})
+    calls = Calls(tmp_path, Wire(lambda _: answer), Switchboard(amount="0.0005"))
+    for name in ("one", "two"):
+        with pytest.raises(AttemptStopped):
+            await calls.ask(say=LONG, most=100, name=name)
+    assert of(calls) == [("/count", "")]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_next_models_prompt_is_counted_too(tmp_path: Path) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/count":
+            return httpx2.Response(200, content=b"225")
+        return httpx2.Response(500 if model_of(request) == "small" else 200, content=said("hi"))
+
+    calls = Calls(tmp_path, Wire(answer), Switchboard("small", "spare", amount="0.0005"))
+    await calls.ask(say=LONG, most=100)
+    assert of(calls) == [
+        ("/count", ""), *[("/say", "small")] * 3, ("/count", ""), ("/say", "spare"),
+    ]  # fmt: skip
+
+
+def miscounts(request: httpx2.Request) -> httpx2.Response:
+    """A gateway to whom every prompt has one token."""
+    if request.url.path == "/count":
+        return httpx2.Response(200, content=b"1")
+    return httpx2.Response(200, content=said("hi", heard=225))
+
+
+async def test_a_count_that_an_answer_proved_wrong_is_asked_for_no_more(tmp_path: Path) -> None:
+    calls = Calls(tmp_path, Wire(miscounts), Switchboard(amount="0.001"))
+    assert (await calls.ask(say=LONG, most=100, name="one")).status_code == 200
+    for name in ("two", "three"):
+        with pytest.raises(AttemptStopped):
+            await calls.ask(say=LONG, most=100, name=name)
+    assert of(calls) == [("/count", ""), ("/say", "small")]
+    assert await spent_and_held(calls) == (228 * MICRO, 0)
+
+
+async def test_who_waited_with_a_count_that_was_proved_wrong_meanwhile_does_not_leave_by_it(
+    tmp_path: Path,
+) -> None:
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(500)), Switchboard(amount="0.001"))
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/count":
+            calls.counts.found_wrong(calls.routes.find(calls.task))  # by a neighbour's answer
+        return miscounts(request)
+
+    calls.wire.answer = answer
+    with pytest.raises(AttemptStopped) as stopped:
+        await calls.ask(say=LONG, most=100)
+    assert stopped.value.ending.reason is AttemptReason.CALL_ABOVE_LIMIT
+    assert of(calls) == [("/count", "")]
+    assert await spent_and_held(calls) == (0, 0)
+
+
+def test_a_worker_that_runs_over_midnight_reckons_with_the_new_days_prices(tmp_path: Path) -> None:
+    follower = Switchboard()
+    dearer = {**BAND, "input": "3"}
+    prices = [{"effectiveFrom": EVER, "bands": [BAND]}, {"effectiveFrom": "2026-11-25", "bands": [dearer]}]
+    model = Model.model_validate({"name": "small", "prices": prices})
+    follower.config.tiers["fast"] = follower.config.tiers["fast"].model_copy(update={"models": [model]})
+    calls = Calls(tmp_path, Wire(lambda _: httpx2.Response(500)), follower)
+    target = calls.routes.find(calls.task)
+    midnight = datetime(2026, 11, 25, tzinfo=UTC)
+    costs = [
+        target.provider.worst_cost(
+            {"most": 0}, b"x", calls.routes.rates(target, int((midnight + late).timestamp() * 1_000))
+        )
+        for late in (timedelta(seconds=-1), timedelta(0), timedelta(seconds=-1))
+    ]
+    assert costs == [1 * MICRO, 3 * MICRO, 1 * MICRO]

@@ -101,6 +101,10 @@ class Provider(Protocol):
         """The kind and the message of an error answer."""
         ...
 
+    def as_refusal(self, kind: str, message: str) -> tuple[int, bytes]:
+        """Status and body of the error answer that says the same as a stream's own last word."""
+        ...
+
     def should_retry(self, headers: Mapping[str, str]) -> bool | None:
         """The provider's own word on a refusal, where its headers give one."""
         ...

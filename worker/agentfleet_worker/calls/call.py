@@ -85,6 +85,8 @@ class Bounded:
     rates: Rates
     amount: int
     """Nano-USD, of one try."""
+    counted: bool = False
+    """The amount rests on the provider's own count of the prompt."""
 
     @property
     def request(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from agentfleet_core.routing.degrade import (
 from agentfleet_core.routing.router import Route
 from agentfleet_worker.attempt.outcomes import AttemptStopped, Ending, fail, park
 from agentfleet_worker.calls.call import Bounded, Call, Headers, PaidCall, Payer, Target
+from agentfleet_worker.calls.counts import Counts
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.money import CallMoney
 from agentfleet_worker.calls.routes import Routes
@@ -54,10 +55,13 @@ class Asked:
 
 
 class CallLoop:
-    def __init__(self, routes: Routes, money: CallMoney, health: Health, tries: Tries) -> None:
+    def __init__(
+        self, routes: Routes, money: CallMoney, health: Health, counts: Counts, tries: Tries
+    ) -> None:
         self._routes = routes
         self._money = money
         self._health = health
+        self._counts = counts
         self._tries = tries
 
     def begin(self, asked: Asked) -> PaidCall:
@@ -89,6 +93,11 @@ class CallLoop:
             if not isinstance(held, Hold):
                 await self._around(paid, _soonest(paid, held))
                 continue
+            if paid.bounded.counted and not self._counts.trusts(paid.target):
+                # Proved wrong while this call waited for its room.
+                await self._money.settle(held, 0)
+                paid.bounded = self._bounded(paid.bounded.request, paid.target, paid.payer.running.now_ms())
+                continue
             try:
                 answer = await self._tries.send(paid, headers, held)
             except HeldBack:
@@ -108,6 +117,9 @@ class CallLoop:
             return None
         if broken.response is not None:
             return broken.response
+        if not isinstance(verdict, Retry):
+            status, body = paid.target.provider.as_refusal(broken.kind, broken.message)
+            return httpx2.Response(status, headers={"content-type": "application/json"}, content=body)
         raise _lost(broken) from broken.error
 
     def _begun(self, asked: Asked) -> PaidCall:
@@ -166,6 +178,7 @@ class CallLoop:
         countable = (
             isinstance(obstacle, Refused)
             and not paid.was_counted
+            and self._counts.may_ask(target)
             and target.provider.count(paid.bounded.request) is not None
         )
         return Case(
@@ -194,13 +207,13 @@ class CallLoop:
     async def _count(self, paid: PaidCall) -> None:
         """A count that cannot be had changes nothing: the local bound stands."""
         paid.was_counted = True
-        counted = await self._tries.count(paid, self._routes.headers(paid.target, paid.headers))
+        counted = await self._counts.ask(paid, self._routes.headers(paid.target, paid.headers))
         if counted is not None:
             bounded = paid.bounded
             amount = bounded.target.provider.worst_cost(
                 bounded.request, bounded.payload, bounded.rates, counted
             )
-            paid.bounded = replace(bounded, amount=amount)
+            paid.bounded = replace(bounded, amount=amount, counted=True)
 
 
 def _soonest(paid: PaidCall, obstacle: Obstacle) -> Obstacle:

@@ -19,6 +19,8 @@ class Progress:
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
         self._text: dict[tuple[str, int, str], list[str]] = {}
+        self._told: set[tuple[str, int, str]] = set()
+        """Steps under way of which followers have read some text."""
         self._waits = False
 
     def text(self, task_id: str, attempt: int, step: str, text: str) -> None:
@@ -31,11 +33,22 @@ class Progress:
         self._waits = False
         collected, self._text = self._text, {}
         for (task_id, attempt, step), parts in collected.items():
-            data = orjson.dumps({"step": step, "text": "".join(parts)})
-            self._emit(Event(task_id, attempt, "delta", data))
+            self._told.add((task_id, attempt, step))
+            self._tell(task_id, attempt, step, parts)
 
     def flush_step(self, task_id: str, attempt: int, step: str) -> None:
         """The step ends: its last text goes out before its own event."""
+        self._told.discard((task_id, attempt, step))
         parts = self._text.pop((task_id, attempt, step), None)
         if parts:
-            self._emit(Event(task_id, attempt, "delta", orjson.dumps({"step": step, "text": "".join(parts)})))
+            self._tell(task_id, attempt, step, parts)
+
+    def retract_step(self, task_id: str, attempt: int, step: str) -> None:
+        """The try was cut: what it has said belongs to no answer, and the next try begins anew."""
+        self._text.pop((task_id, attempt, step), None)
+        if (task_id, attempt, step) in self._told:
+            self._told.discard((task_id, attempt, step))
+            self._emit(Event(task_id, attempt, "reset", orjson.dumps({"step": step})))
+
+    def _tell(self, task_id: str, attempt: int, step: str, parts: list[str]) -> None:
+        self._emit(Event(task_id, attempt, "delta", orjson.dumps({"step": step, "text": "".join(parts)})))

@@ -25,15 +25,15 @@ from agentfleet_core.queue.step import StepKind, StepRecord
 from agentfleet_core.resilience.retry_after import retry_after_seconds
 from agentfleet_core.telemetry import metrics
 from agentfleet_worker.attempt.background import Background
-from agentfleet_worker.attempt.limits import MAX_ERROR_BODY_BYTES, MAX_RESPONSE_BYTES
+from agentfleet_worker.attempt.limits import MAX_RESPONSE_BYTES
 from agentfleet_worker.attempt.ports import Commit
+from agentfleet_worker.calls.answers import PHASES, body_of
 from agentfleet_worker.calls.call import Headers, PaidCall
+from agentfleet_worker.calls.counts import Counts
 from agentfleet_worker.calls.money import CallMoney
 from agentfleet_worker.calls.progress import Progress
 
 CONNECT_SECONDS = 10.0
-COUNT_SECONDS = 5.0
-"""How long a count of tokens may take: it only spares a wait."""
 REST_SECONDS = 0.1
 """How long a connection may take to end an answer whose message is complete."""
 
@@ -61,12 +61,14 @@ class Tries:
         self,
         wire: httpx2.AsyncBaseTransport,
         money: CallMoney,
+        counts: Counts,
         commit: Commit,
         progress: Progress,
         background: Background,
     ) -> None:
         self.wire = wire
         self.money = money
+        self.counts = counts
         self.commit = commit
         self.progress = progress
         self.background = background
@@ -77,25 +79,6 @@ class Tries:
         if isinstance(answer, Broken):
             metrics.LLM_CALLS.labels(paid.tier, paid.model, answer.kind).inc()
         return answer
-
-    async def count(self, paid: PaidCall, headers: Headers) -> int | None:
-        """The prompt's tokens by the provider's own count, which is free; None when it cannot be had soon."""
-        target = paid.target
-        count = target.provider.count(paid.bounded.request)
-        seconds = min(COUNT_SECONDS, paid.until - time.monotonic())
-        if count is None or seconds <= 0:
-            return None
-        request = httpx2.Request(
-            "POST", target.base_url + count.path, headers=headers, content=count.body,
-            extensions={"timeout": dict.fromkeys(_PHASES, seconds)},
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(seconds):
-                response = await self.wire.handle_async_request(request)
-                body = await _body_of(response)
-            return target.provider.counted(body) if response.status_code == 200 else None
-        except (httpx2.TransportError, TimeoutError, CostUnknown):
-            return None
 
 
 class MeteredTry:
@@ -183,7 +166,7 @@ class MeteredTry:
     def _request(self) -> httpx2.Request:
         paid = self._paid
         seconds = max(0.001, self._until - time.monotonic())
-        limits = {**dict.fromkeys(_PHASES, seconds), "connect": min(CONNECT_SECONDS, seconds)}
+        limits = {**dict.fromkeys(PHASES, seconds), "connect": min(CONNECT_SECONDS, seconds)}
         return httpx2.Request(
             "POST", paid.target.base_url + paid.target.provider.paid_path,
             headers=[*self._headers, (b"accept", b"text/event-stream")],
@@ -207,7 +190,7 @@ class MeteredTry:
 
     async def _refused(self, response: httpx2.Response) -> Broken:
         """An error answer: not billed. Its body is read whole, for the SDK to raise its own error of it."""
-        body = await _body_of(response)
+        body = await body_of(response)
         await self._settle(0)
         kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _FRAMING]
         answer = httpx2.Response(response.status_code, headers=kept, content=body)
@@ -248,6 +231,7 @@ class MeteredTry:
         """The ledger by its worst case, and the task's cost too: a journal entry without a result."""
         paid = self._paid
         metrics.LLM_CALLS.labels(paid.tier, paid.model, "cut").inc()
+        self._services.progress.retract_step(paid.payer.task_id, paid.payer.attempt, paid.call.key)
         await self._services.money.settle(self._hold, self._hold.amount, unconfirmed=True)
         _count_spent(paid, self._hold.amount)
         record = StepRecord(
@@ -270,6 +254,8 @@ class MeteredTry:
         paid = self._paid
         assert self._reader.message is not None  # noqa: S101 -- complete
         cost, unconfirmed, report = self._cost()
+        if paid.bounded.counted and cost > self._hold.amount:
+            self._services.counts.found_wrong(paid.target)
         message = dict(self._reader.message)
         usage = message.pop("usage", None)
         record = StepRecord(
@@ -310,16 +296,6 @@ async def _read_to_end(source: AsyncIterator[bytes]) -> None:
                 pass
 
 
-async def _body_of(response: httpx2.Response) -> bytes:
-    """Of a short answer, bounded."""
-    body = b""
-    async for data in response.stream:  # type: ignore[union-attr]  # an async transport's stream
-        body = (body + data)[:MAX_ERROR_BODY_BYTES]
-    await response.stream.aclose()  # type: ignore[union-attr]  # an async transport's stream
-    return body
-
-
-_PHASES = ("connect", "read", "write", "pool")
 _FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 

@@ -21,6 +21,7 @@ from agentfleet_worker.attempt.background import Background
 from agentfleet_worker.attempt.deadlines import Deadlines
 from agentfleet_worker.attempt.tally import Tally
 from agentfleet_worker.calls.anthropic.sdk import Sdk
+from agentfleet_worker.calls.counts import Counts
 from agentfleet_worker.calls.health import Health
 from agentfleet_worker.calls.holds import OpenHolds
 from agentfleet_worker.calls.loop import CallLoop
@@ -82,8 +83,9 @@ def wired(settings: WorkerSettings, parts: Parts, wire: httpx2.AsyncBaseTranspor
         parts.ledger, room, parts.follower, holds, health, background, pool=settings.pool, lease_ms=lease_ms
     )
     routes = Routes(parts.follower, ProviderKeys(settings.secrets_dir))
-    tries = Tries(wire, money, parts.commit, progress, background)
-    transport = MeteredTransport(routes, CallLoop(routes, money, health, tries), wire)
+    counts = Counts(wire)
+    tries = Tries(wire, money, counts, parts.commit, progress, background)
+    transport = MeteredTransport(routes, CallLoop(routes, money, health, counts, tries), wire)
     sdk = Sdk(transport)
     code = Code(CodeReports(parts.queue, settings.revision, background).tell)
     services = Services(Deadlines(asyncio.get_running_loop()), code, parts.commit, routes, sdk)

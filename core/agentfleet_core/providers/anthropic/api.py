@@ -12,7 +12,7 @@ from agentfleet_core.budget.prices import Rates
 from agentfleet_core.budget.usage import Report
 from agentfleet_core.errors import CostUnknown
 from agentfleet_core.providers.anthropic.bounds import runs_server_tools, token_bound, worst_cost
-from agentfleet_core.providers.anthropic.errors import classify
+from agentfleet_core.providers.anthropic.errors import STATUS_OF_KIND, classify
 from agentfleet_core.providers.anthropic.stream import StreamReader, as_stream
 from agentfleet_core.providers.anthropic.usage import read_usage
 from agentfleet_core.providers.port import Count, Reader, Request
@@ -81,6 +81,10 @@ class Anthropic:
             return str(error["type"]), str(error["message"])
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return "http_error", f"HTTP {status}"
+
+    def as_refusal(self, kind: str, message: str) -> tuple[int, bytes]:
+        error = {"type": "error", "error": {"type": kind, "message": message}}
+        return STATUS_OF_KIND.get(kind, 400), orjson.dumps(error)
 
     def should_retry(self, headers: Mapping[str, str]) -> bool | None:
         return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))

@@ -23,6 +23,8 @@ COUNT_SLACK_SHARE: Final = 20
 COUNT_SLACK_TOKENS: Final = 64
 """so many tokens are added to the provider's count, which it calls an estimate that "may differ by a small
 amount" (its page "Token counting"); what passes even that is booked in full, as an overrun."""
+MOST_BYTES_PER_TOKEN: Final = 16
+"""A count below the prompt's bytes by this is not believed: ordinary text has three or four to a token."""
 
 _FIELDS: Final = frozenset(
     {
@@ -65,9 +67,11 @@ def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates, count
     for message in _objects(request, "messages"):
         media.scan(_blocks(message.get("content")))
     tools = _objects(request, "tools")
-    prompt = body_tokens - media.data_bytes + media.tokens + _tools_tokens(request, tools)
+    text = body_tokens - media.data_bytes
+    prompt = text + media.tokens + _tools_tokens(request, tools)
     if counted is not None:
-        prompt = min(prompt, counted + counted // COUNT_SLACK_SHARE + COUNT_SLACK_TOKENS)
+        counted += counted // COUNT_SLACK_SHARE + COUNT_SLACK_TOKENS
+        prompt = min(prompt, max(counted, text // MOST_BYTES_PER_TOKEN + media.tokens))
     demand = Demand(
         prompt_tokens=prompt,
         output_tokens=_max_tokens(request),

@@ -28,8 +28,18 @@ _BY_STATUS: Final[Mapping[int, Verdict]] = {
     422: _REQUEST,
     425: Retry(),
     429: Retry(slows_fleet=True),
+    503: Retry(slows_fleet=True),
     529: Retry(slows_fleet=True),
 }
+STATUS_OF_KIND: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+}
+"""Of errors that no second try can help, the status that each has outside of a stream."""
 _BY_KIND: Final[Mapping[str, Verdict]] = {
     "invalid_request_error": _REQUEST,
     "authentication_error": _KEY,

@@ -45,7 +45,7 @@ def of_provider_error(error: BaseException, now_ms: int) -> Ending | None:
     if isinstance(verdict, Fail):
         return fail(AttemptReason.PROVIDER_REFUSED, f"{error}; {verdict.advice}", error)
     seconds = error.retry_after_seconds
-    if error.status == 429 and seconds is not None:
+    if verdict.slows_fleet and seconds is not None:
         # Not the task's failure: it waits as long as the provider asked for, and its deadline stands still.
         return park(AttemptReason.THROTTLED, str(error), not_before_ms=now_ms + int(seconds * 1000))
     return retry(AttemptReason.PROVIDER_UNAVAILABLE, str(error), error)
