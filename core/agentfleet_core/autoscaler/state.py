@@ -120,6 +120,7 @@ class PoolState:
             parked=counters.parked if counters else 0,
             oldest_wait_seconds=_oldest_wait(counters),
             next_due_in_seconds=_next_due(counters),
+            blocked_tasks=counters.blocked_tasks if counters else 0,
             blocked_tenants=tuple(counters.blocked_tenants.items()) if counters else (),
             blocked_by=tuple(_blocked_by(counters, tenants)) if counters else (),
             history=self.history.buckets,

@@ -77,7 +77,7 @@ def _not_counted(pool: PoolSnapshot) -> tuple[Note, ...]:
         )
         for tenant, tasks in pool.blocked_tenants
     ]
-    rest = pool.blocked - sum(tasks for _, tasks in pool.blocked_tenants)
+    rest = pool.blocked_tasks - sum(tasks for _, tasks in pool.blocked_tenants)
     if rest > 0:
         named.append(
             Note(

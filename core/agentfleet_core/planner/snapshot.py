@@ -54,8 +54,10 @@ class PoolSnapshot:
     parked: int = 0
     oldest_wait_seconds: float = 0.0
     next_due_in_seconds: float | None = None
+    blocked_tasks: int = 0
+    """Of all tenants whose budgets admit none, queued or parked; `blocked` has the queued ones alone."""
     blocked_tenants: tuple[tuple[str, int], ...] = ()
-    """Tenant and its waiting tasks that no budget admits."""
+    """The largest of them, each with its tasks."""
     blocked_by: tuple[tuple[str, str], ...] = ()
     """Tenant and what it waits for, as far as that is known: `day limit resets 00:00 UTC`."""
     history: tuple[Bucket, ...] = ()

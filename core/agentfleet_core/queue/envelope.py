@@ -237,6 +237,8 @@ class PoolCounters:
     spent_total: int
     """Nano-USD."""
     now_ms: int
+    blocked_tasks: int = 0
+    """Of all blocked tenants, queued or parked; `blocked` has the queued ones alone."""
     blocked_tenants: Mapping[str, int] = field(default_factory=dict)
     """Tenant to its tasks that no budget admits now, queued or parked, largest first; at most
     `limits.BLOCKED_NAMED` unless all were asked for.

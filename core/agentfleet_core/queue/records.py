@@ -168,7 +168,7 @@ def decode_event(task_id: str, number: int, kept: bytes) -> Event:
 
 def decode_counters(reply: Sequence[Any]) -> PoolCounters:
     """As counters.lua returns it."""
-    *states, counted, blocked, missing = reply
+    *states, blocked_tasks, counted, blocked, missing = reply
     waiting, blocked_total, running, parked, due, orphaned, oldest, next_due, now = map(int, states)
     totals = dict(zip(counted[::2], counted[1::2], strict=True))
     tenants = [tenant.decode() for tenant in blocked[::3]]
@@ -188,6 +188,7 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
         wait_ms_total=int(totals.get(b"wait_ms", 0)),
         spent_total=int(totals.get(b"spent", 0)),
         now_ms=now,
+        blocked_tasks=int(blocked_tasks),
         blocked_tenants=dict(zip(tenants, map(int, blocked[1::3]), strict=True)),
         blocked_until_ms=dict(zip(tenants, map(int, blocked[2::3]), strict=True)),
         unsettled_ends=dict(_unsettled_ends(totals)),

@@ -42,6 +42,7 @@ def count(
         wait_ms_total=totals["wait_ms"],
         spent_total=totals["spent"],
         now_ms=now_ms,
+        blocked_tasks=held_back.total(),
         blocked_tenants=dict(held_back.most_common(BLOCKED_NAMED)),
         blocked_until_ms={
             tenant: 0 if blocked_until[tenant] == NEVER else int(blocked_until[tenant])

@@ -174,6 +174,7 @@ class SimulatedFleet:
             wait_ms_total=round(totals.wait_ms),
             spent_total=totals.spent,
             now_ms=EPOCH_MS + round(self.now * 1_000),
+            blocked_tasks=sum(map(len, self._blocked.values())),
             blocked_tenants=Counter({tenant: len(tasks) for tenant, tasks in self._blocked.items() if tasks}),
         )
 

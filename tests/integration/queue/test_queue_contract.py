@@ -17,7 +17,7 @@ from tests.integration.queue.queue_rooms import (
 
 from agentfleet_core.errors import InvalidInput, NotFound
 from agentfleet_core.queue.envelope import Event, SettleKind, SettleOutcome, TaskState
-from agentfleet_core.queue.limits import ANY_REVISION, MAX_OUTPUT_BYTES
+from agentfleet_core.queue.limits import ANY_REVISION, BLOCKED_NAMED, MAX_OUTPUT_BYTES
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 
 
@@ -374,6 +374,16 @@ class TestParking:
         assert await room.claim(9) == []
         await room.pass_time(5_001)
         assert len(await room.claim(9)) == 2
+
+    async def test_of_many_blocked_tenants_some_are_named_and_all_are_counted(self, room: Room) -> None:
+        names = [f"tenant-{number}" for number in range(BLOCKED_NAMED + 2)]
+        await room.submit(*map(envelope, names))
+        blocks = [settled(one, SettleKind.PARK, block_tenant=True) for one in await room.claim(len(names))]
+        await room.submit(*map(envelope, names))
+        await room.queue.settle(blocks)
+        counters = await room.queue.counters()
+        assert len(counters.blocked_tenants) == BLOCKED_NAMED
+        assert (counters.blocked, counters.blocked_tasks) == (len(names), 2 * len(names))
 
     async def test_a_task_that_runs_again_tells_no_more_why_it_waited(self, room: Room) -> None:
         await room.submit(envelope())

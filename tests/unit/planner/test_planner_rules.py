@@ -79,7 +79,8 @@ def test_the_chain_names_who_limited_whom_in_order() -> None:
 
 
 def test_work_that_no_budget_admits_is_named_and_not_counted() -> None:
-    made = plan(pool(blocked=320, blocked_tenants=(("globex", 300),), service_seconds=2.0))
+    some_are_queued = {"blocked": 290, "blocked_tasks": 320, "blocked_tenants": (("globex", 300),)}
+    made = plan(pool(**some_are_queued, service_seconds=2.0))
 
     assert made.replicas == 0
     assert [(note.reason, note.text.split()[0]) for note in made.not_counted] == [

@@ -1,6 +1,7 @@
--- Reads what the autoscaler needs of a pool. ARGV[4]: how many blocked tenants to name (0: all). Returns {waiting, blocked, running, parked, due, orphaned, oldest
--- waiting, next due, now, {total, its count, …}, {blocked tenant, its tasks, until when (0: until it is
--- unblocked), …}, {what is missing, as report.lua keeps it, …}}. Writes nothing.
+-- Reads what the autoscaler needs of a pool. ARGV[4]: how many blocked tenants to name (0: all). Returns {waiting,
+-- blocked, running, parked, due, orphaned, oldest waiting, next due, now, tasks of all blocked tenants, {total, its
+-- count, …}, {blocked tenant, its tasks, until when (0: until it is unblocked), …}, {what is missing, as report.lua
+-- keeps it, …}}. Writes nothing.
 -- A blocked tenant's tasks are those that wait in its lanes and those that were parked when it was found out.
 --@include pool
 local function soonest(a, b)
@@ -8,12 +9,13 @@ local function soonest(a, b)
   return b == 0 and a or math.min(a, b)
 end
 
-local blocked_by, blocked_total, next_due, is_blocked = {}, 0, 0, {}
+local blocked_by, blocked_total, blocked_tasks, next_due, is_blocked = {}, 0, 0, 0, {}
 local blocked = call('ZRANGEBYSCORE', tag .. ':blocked', '(' .. now, '+inf', 'WITHSCORES')
 for i = 1, #blocked, 2 do
   local waiting = tonumber(call('HGET', tag .. ':waiting', blocked[i]) or 0)
   is_blocked[blocked[i]] = true
   local tasks = waiting + call('SCARD', deferred_prefix .. blocked[i])
+  blocked_tasks = blocked_tasks + tasks
   local ends = blocked[i + 1] == 'inf' and '0' or blocked[i + 1]
   if tasks > 0 then blocked_by[#blocked_by + 1] = {blocked[i], tasks, ends} end
   if waiting > 0 then
@@ -39,5 +41,5 @@ local first_later = call('ZRANGEBYSCORE', parked, '(' .. now, '+inf', 'WITHSCORE
 next_due = soonest(next_due, tonumber(first_later[2] or 0))
 local orphaned = call('ZCOUNT', leases, '-inf', now)
 return {call('ZCARD', expiry) - blocked_total, blocked_total, call('ZCARD', leases) - orphaned,
-  call('ZCARD', parked) - due, due, orphaned, oldest, next_due, now,
+  call('ZCARD', parked) - due, due, orphaned, oldest, next_due, now, blocked_tasks,
   call('HGETALL', counters), largest, call('HGETALL', tag .. ':missing')}
