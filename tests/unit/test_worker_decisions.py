@@ -1,5 +1,7 @@
 """What a worker decides without asking anybody: prompts, turns, endings, partial results."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -127,9 +129,19 @@ def test_what_a_handler_raises_is_tried_again_with_its_place() -> None:
         ending = of_exception(error)
     assert ending.kind is SettleKind.RETRY
     assert ending.problem is not None
-    assert str(ending.problem["detail"]).startswith("KeyError: 'order' (in ")
+    place = re.compile(r"KeyError: 'order' \(unit/test_worker_decisions\.py:\d+ in test_\w+\)")
+    assert place.fullmatch(str(ending.problem["detail"]))
     assert ending.problem["type"] == "https://agentfleet.dev/problems/handler-failed"
     assert ending.problem["title"] == "Handler failed"
+
+
+def test_the_place_is_in_users_own_code_also_where_it_called_a_library() -> None:
+    try:
+        json.loads("no JSON")
+    except ValueError as error:
+        ending = of_exception(error)
+    assert ending.problem is not None
+    assert " (unit/test_worker_decisions.py:" in str(ending.problem["detail"])
 
 
 def test_a_handler_may_say_that_trying_again_cannot_help() -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,20 @@ async def test_a_retry_replays_the_journal(fleet: Fleet) -> None:
     assert [json.loads(error)["reason"] for error in record.errors] == ["HandlerFailed", "HandlerFailed"]
 
 
-async def test_a_handler_that_keeps_failing_ends_dead_with_its_errors(fleet: Fleet) -> None:
+async def test_a_handler_that_keeps_failing_ends_dead_with_its_errors_and_each_is_logged_once(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
     fleet.handler("fail_first")
     await fleet.publish()
     async with fleet.worker():
         record = await fleet.run("fail-first", times=9)
     assert (record.state, record.failures, len(record.errors)) == ("dead", 3, 3)
-    assert problem(record)["detail"].startswith("RuntimeError: the shop is closed (in fail_first, line ")
+    says = r"RuntimeError: the shop is closed \(worker/handlers\.py:\d+ in fail_first\)"
+    assert re.fullmatch(says, problem(record)["detail"])
     assert RUNS[f"{record.envelope.id} once"] == 1
+    failed = [logged for logged in caplog.records if logged.getMessage() == "a handler failed"]
+    assert [logged.attempt for logged in failed if logged.task == record.envelope.id] == [1, 2, 3]
+    assert all(logged.exc_info and str(logged.exc_info[1]) == "the shop is closed" for logged in failed)
 
 
 @pytest.mark.parametrize(

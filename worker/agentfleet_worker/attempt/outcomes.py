@@ -11,7 +11,7 @@ from agentfleet_core.problems import BASE, problem_of
 from agentfleet_core.queue.envelope import Claim, SettleKind, Settlement, TaskState
 from agentfleet_core.queue.reasons import AttemptReason
 from agentfleet_core.queue.step import encode_json
-from agentfleet_worker.attempt.words import legible, text_of
+from agentfleet_worker.attempt.words import legible, place_of, text_of
 
 MAX_DETAIL = 2_000
 
@@ -118,7 +118,7 @@ def of_exception(error: BaseException) -> Ending:
         ending = retry if error.retryable else fail
         return ending(AttemptReason.HANDLER_FAILED, said or "the handler failed", error)
     detail = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return retry(AttemptReason.HANDLER_FAILED, f"{detail}{_where(error)}", error)
+    return retry(AttemptReason.HANDLER_FAILED, f"{detail}{place_of(error)}", error)
 
 
 def settlement(claim: Claim, ending: Ending) -> Settlement:
@@ -142,19 +142,6 @@ def _told(ending: Ending) -> str:
     """As the task's record keeps it: the word, and its sentence where there is one."""
     word = ending.reason or ""
     return f"{word}: {ending.detail}" if ending.detail else word
-
-
-def _where(error: BaseException) -> str:
-    """The innermost line that raised, so that a failure names its place without a log."""
-    trace = error.__traceback__
-    if trace is None:
-        return ""
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    code = trace.tb_frame.f_code
-    return (
-        f" (in {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name}, line {trace.tb_lineno})"
-    )
 
 
 def _title(reason: AttemptReason) -> str:

@@ -125,7 +125,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 -- the edge of users' code, which may raise anything
             if attempt.stopped is not None:
                 return self._cancelled(attempt)
-            return _raised(counting(error), attempt.now_ms())
+            return _raised(counting(error), attempt)
 
     def _cancelled(self, attempt: Attempt) -> Ending | None:
         """The attempt was stopped from outside, or its handler cancelled itself."""
@@ -173,12 +173,17 @@ class Runner:
         self._services.commit.settle(settlement(claim, ending))
 
 
-def _raised(error: BaseException, now_ms: int) -> Ending | None:
+def _raised(error: BaseException, attempt: Attempt) -> Ending | None:
     if isinstance(error, AttemptStopped):
         return error.ending
     if isinstance(error, AttemptLost):
         return None
-    return of_provider_error(error, now_ms) or of_exception(made_harmless(error))
+    ending = of_provider_error(error, attempt.now_ms())
+    if ending is None:
+        told = {"task": attempt.id, "attempt": attempt.claim.attempt}
+        log.warning("a handler failed", extra=told, exc_info=error)
+        ending = of_exception(made_harmless(error))
+    return ending
 
 
 def _type_unknown(claim: Claim) -> Ending:
