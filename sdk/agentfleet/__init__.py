@@ -9,13 +9,36 @@ if TYPE_CHECKING:
     from agentfleet.context import Reply, TaskContext
     from agentfleet.models import Result, Step, Submission, TaskEvent, TaskRequest
     from agentfleet.tools import Tool, tool
-    from agentfleet_core.errors import HandlerFailed
+    from agentfleet_core.errors import (
+        AgentfleetError,
+        BudgetExhausted,
+        Conflict,
+        DeadlineExceeded,
+        Forbidden,
+        HandlerFailed,
+        InvalidInput,
+        InvalidRequest,
+        NotFound,
+        Overloaded,
+        TaskFailed,
+        Unauthorized,
+        Unavailable,
+    )
 
 __all__ = [
+    "AgentfleetError",
     "AsyncClient",
     "AsyncTask",
+    "BudgetExhausted",
     "Client",
+    "Conflict",
+    "DeadlineExceeded",
+    "Forbidden",
     "HandlerFailed",
+    "InvalidInput",
+    "InvalidRequest",
+    "NotFound",
+    "Overloaded",
     "Reply",
     "Result",
     "Step",
@@ -23,8 +46,11 @@ __all__ = [
     "Task",
     "TaskContext",
     "TaskEvent",
+    "TaskFailed",
     "TaskRequest",
     "Tool",
+    "Unauthorized",
+    "Unavailable",
     "tool",
 ]
 
@@ -32,7 +58,6 @@ _HOME = {
     "AsyncClient": "agentfleet.async_client",
     "AsyncTask": "agentfleet.async_client",
     "Client": "agentfleet.client",
-    "HandlerFailed": "agentfleet_core.errors",
     "Result": "agentfleet.models",
     "Step": "agentfleet.models",
     "Submission": "agentfleet.models",
@@ -43,7 +68,24 @@ _HOME = {
     "TaskContext": "agentfleet.context",
     "Tool": "agentfleet.tools",
     "tool": "agentfleet.tools",
-}
+} | dict.fromkeys(
+    (
+        "AgentfleetError",
+        "BudgetExhausted",
+        "Conflict",
+        "DeadlineExceeded",
+        "Forbidden",
+        "HandlerFailed",
+        "InvalidInput",
+        "InvalidRequest",
+        "NotFound",
+        "Overloaded",
+        "TaskFailed",
+        "Unauthorized",
+        "Unavailable",
+    ),
+    "agentfleet_core.errors",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -65,8 +65,8 @@ AsyncSubmissions = list[Submission[AsyncTask]]
 class AsyncClient:
     """Talks to one fleet's coordinator. AGENTFLEET_URL and AGENTFLEET_API_KEY, or arguments.
 
-    Raises the errors of `agentfleet_core.errors`. Connection errors, 429 and 503 are retried up to
-    `retries` times; a submit that is retried is still one task.
+    Raises errors that `agentfleet` exports, all of them `AgentfleetError`s. Connection errors, 429 and 503
+    are retried up to `retries` times; a submit that is retried is still one task.
     """
 
     def __init__(self, url: str | None = None, api_key: str | None = None, *, retries: int = RETRIES,
@@ -86,7 +86,11 @@ class AsyncClient:
     async def submit(
         self, type: str, input: Mapping[str, Any] | None = None, **options: Unpack[TaskOptions]
     ) -> AsyncTask:
-        """Admit one task. The same idempotency key with the same body is the same task, for 20 hours."""
+        """Admit one task. `options`: pool, tier, priority, labels, mode, expires_after_seconds and
+        idempotency_key, as in `TaskRequest`.
+
+        The same idempotency key with the same body is the same task, for 20 hours.
+        """
         request = TaskRequest(type, input or {}, **options)
         return self._task(await self._ask(wire.submit(request)))
 
