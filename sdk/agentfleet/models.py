@@ -176,7 +176,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """Something that happened to a task: queued, started, step, delta, parked, retry, reset, ended."""
+    """Something that happened to a task: queued, started, step, delta, parked, retry, reset, ended.
+
+    `reset`: drop the deltas of the `step` that it names, since its call begins anew; or, where it names none,
+    those of the attempt before.
+    """
 
     id: str
     """Its place in the stream; `follow(after=…)` goes on behind it."""

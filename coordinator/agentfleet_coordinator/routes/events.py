@@ -50,7 +50,11 @@ EVENT = {
     parameters=[header("Last-Event-ID", "Go on behind this event.", type="string")],
     problems=(404, 422),
     answers={
-        200: (None, "Events until the task's `ended`; `reset`: an attempt starts over, drop its deltas.")
+        200: (
+            None,
+            "Events until the task's `ended`; `reset`: drop the deltas of the `step` that it names, or all "
+            "of the attempt before where it names none.",
+        )
     },
     media={"content": {"text/event-stream": {"schema": EVENT, "example": EXAMPLE}}},
 )

@@ -89,9 +89,19 @@ def message(text: str = "hi", usage: dict[str, Any] | None = None) -> bytes:
     )
 
 
+def last_word(kind: str, text: str) -> bytes:
+    """An error inside a stream."""
+    event = {"type": "error", "error": {"type": kind, "message": text}}
+    return b"event: error\ndata: %s\n\n" % json.dumps(event).encode()
+
+
 def too_many_requests(retry_after: str) -> bytes:
-    body = b'{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}'
+    return not_now("429 Too Many Requests", "rate_limit_error", retry_after)
+
+
+def not_now(status: str, kind: str, retry_after: str) -> bytes:
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": "slow down"}})
     return (
-        b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        b"retry-after: %s\r\ncontent-length: %d\r\n\r\n%s" % (retry_after.encode(), len(body), body)
-    )
+        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        f"retry-after: {retry_after}\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+    ).encode()

@@ -1,6 +1,7 @@
 """What a provider or a proxy does to a call that no well-behaved one does, and what the task pays then."""
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -9,7 +10,9 @@ from tests.integration.worker.scripted_provider import (
     END,
     HEAD,
     chunk,
+    last_word,
     message,
+    not_now,
     scripted_provider,
     too_many_requests,
 )
@@ -82,9 +85,19 @@ async def test_a_usage_that_no_price_covers_costs_the_worst_case(fleet: Fleet) -
     assert await spent_and_held(fleet) == (record.cost, 0)
 
 
-async def test_who_comes_after_a_429_waits_with_it_and_has_not_failed(fleet: Fleet) -> None:
-    fleet.handler("ask", timeouts={"stepSeconds": 60, "llmCallSeconds": 30})
-    async with scripted_provider(lambda _: too_many_requests("120")) as provider:
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("429 Too Many Requests", "rate_limit_error"),
+        ("503 Service Unavailable", "api_error"),
+        ("529 Overloaded", "overloaded_error"),
+    ],
+)
+async def test_who_comes_after_a_call_that_was_told_to_wait_waits_with_it_and_has_not_failed(
+    fleet: Fleet, status: str, kind: str
+) -> None:
+    fleet.handler("ask", retry={"maxAttempts": 1}, timeouts={"stepSeconds": 60, "llmCallSeconds": 30})
+    async with scripted_provider(lambda _: not_now(status, kind, "120")) as provider:
         fleet.provider_at(provider.url)
         await fleet.publish()
         async with fleet.worker():
@@ -193,3 +206,41 @@ async def test_a_call_that_breaks_for_good_says_so(fleet: Fleet) -> None:
             record = await fleet.run("ask", question="Hello")
     assert (record.state, problem(record)["reason"]) == ("dead", "ProviderUnavailable")
     assert await spent_and_held(fleet) == (record.cost, 0)
+
+
+@pytest.mark.parametrize("handler", ["ask", "ask_plain_client"])
+@pytest.mark.parametrize("kind", ["billing_error", "authentication_error", "invalid_request_error"])
+async def test_what_cannot_succeed_is_not_bought_again_also_when_the_stream_says_so(
+    fleet: Fleet, kind: str, handler: str
+) -> None:
+    fleet.handler(handler)
+    async with scripted_provider(lambda _: HEAD + chunk(last_word(kind, "no more")) + END) as provider:
+        fleet.provider_at(provider.url)
+        await fleet.publish()
+        async with fleet.worker():
+            options = {"stream": True} if handler == "ask_plain_client" else {}
+            record = await fleet.run(handler.replace("_", "-"), question="Hello", **options)
+    assert (record.state, record.attempt, len(provider.calls)) == ("failed", 1, 1)
+    assert problem(record)["reason"] == "ProviderRefused"
+    assert f"{kind}: no more" in problem(record)["detail"]
+    assert await spent_and_held(fleet) == (record.cost, 0)
+
+
+async def test_a_follower_is_told_to_forget_what_a_cut_call_had_said(fleet: Fleet) -> None:
+    whole = message("Good bye")
+    part = whole[: whole.index(b"event: content_block_stop")]
+    fleet.handler("ask", timeouts={"llmCallSeconds": 1})
+    async with scripted_provider(
+        lambda call: HEAD + chunk(part if call == 1 else message("Hello world")), holds_open=True
+    ) as provider:
+        fleet.provider_at(provider.url)
+        await fleet.publish()
+        async with fleet.worker():
+            task = await fleet.submit("ask", question="Hello")
+            events = [(event.type, event.data) async for event in fleet.queue.follow(task)]
+    told = [(kind, json.loads(data)) for kind, data in events if kind in ("delta", "reset")]
+    assert told == [
+        ("delta", {"step": "answer", "text": "Good bye"}),
+        ("reset", {"step": "answer"}),
+        ("delta", {"step": "answer", "text": "Hello world"}),
+    ]

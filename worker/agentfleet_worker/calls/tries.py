@@ -133,7 +133,11 @@ class MeteredTry:
                     data = await anext(source, None)
                 if data is None:
                     break
-                self._take(data)
+                try:
+                    self._take(data)
+                except StreamError:
+                    yield data  # the provider's last word, for a caller that reads the stream itself
+                    raise
                 if self._reader.complete:
                     last = data
                     break
