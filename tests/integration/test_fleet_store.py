@@ -293,6 +293,12 @@ async def test_the_longest_wait_that_was_asked_for_holds_and_then_ends(
         assert 10 < seconds <= 30
 
 
+async def test_a_longer_wait_that_is_told_later_outlives_the_first(client: Redis, keys: FleetKeys) -> None:
+    await throttle(client, keys, "fast", "haiku", 1)
+    await throttle(client, keys, "fast", "sonnet", 30)
+    assert 29_000 < await client.pttl(keys.throttles) <= 30_000
+
+
 async def until_over(client: Redis, keys: FleetKeys) -> None:
     """Of the shortest: Redis's own clock has passed it."""
     stored = await client.hgetall(keys.throttles)  # type: ignore[misc]  # the stubs name both clients

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from agentfleet_core.api.v1alpha1.model_tier import Model
 from agentfleet_core.budget.prices import Rates, rates_of
 from agentfleet_core.errors import CostUnknown
-from agentfleet_core.providers.anthropic.bounds import COUNT_SLACK_SHARE, COUNT_SLACK_TOKENS
+from agentfleet_core.providers.anthropic.bounds import (
+    COUNT_SLACK_SHARE,
+    COUNT_SLACK_TOKENS,
+    MOST_BYTES_PER_TOKEN,
+)
+from agentfleet_core.providers.anthropic.errors import STATUS_OF_KIND
 from agentfleet_core.providers.registry import PROVIDERS, usage_in_words
+from agentfleet_core.resilience.verdict import Fail
 
 ANTHROPIC = PROVIDERS["Anthropic"]
 BAND = {"input": "1", "output": "5", "cacheRead": "1", "cacheWrite5m": "1", "cacheWrite1h": "2"}
@@ -51,6 +57,30 @@ def test_no_count_is_asked_for_where_it_knows_the_first_round_alone() -> None:
 def test_a_count_bounds_the_prompt_with_its_slack() -> None:
     tokens = 250 + 250 // COUNT_SLACK_SHARE + COUNT_SLACK_TOKENS
     assert cost(REQUEST, 250) == tokens * 2_000 + 100 * 5_000
+
+
+def test_a_count_that_no_text_of_that_size_can_have_is_not_believed() -> None:
+    long = {**REQUEST, "messages": [{"role": "user", "content": "Where is my order? " * 500}]}
+    tokens = len(orjson.dumps(long)) // MOST_BYTES_PER_TOKEN
+    assert cost(long, 1) == tokens * 2_000 + 100 * 5_000
+
+
+def test_media_count_as_their_tier_declares_whatever_the_count_says() -> None:
+    data = "A" * 8_000
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+    request = {**REQUEST, "messages": [{"role": "user", "content": [image, TEXT]}]}
+    body = orjson.dumps(request)
+    tokens = (len(body) - len(data)) // MOST_BYTES_PER_TOKEN + 1_600
+    held = ANTHROPIC.worst_cost(request, body, rates(maxMediaTokens=1_600), 10)
+    assert held == tokens * 2_000 + 100 * 5_000
+
+
+@pytest.mark.parametrize("kind", sorted(STATUS_OF_KIND))
+def test_an_error_of_a_stream_says_the_same_as_an_answer_of_its_own(kind: str) -> None:
+    status, body = ANTHROPIC.as_refusal(kind, "no more")
+    assert ANTHROPIC.refusal(status, body) == (kind, "no more")
+    assert ANTHROPIC.verdict(status, kind) == ANTHROPIC.verdict(None, kind)
+    assert isinstance(ANTHROPIC.verdict(status, kind), Fail)
 
 
 @given(st.integers(0, 1_000_000))

@@ -24,7 +24,9 @@ class TestWhatIsTriedAgain:
         assert isinstance(verdict, Fail)
         assert verdict.advice
 
-    @pytest.mark.parametrize(("status", "slows"), [(429, True), (529, True), (500, False), (408, False)])
+    @pytest.mark.parametrize(
+        ("status", "slows"), [(429, True), (503, True), (529, True), (500, False), (408, False)]
+    )
     def test_only_a_lack_of_capacity_slows_the_others_too(self, status: int, slows: bool) -> None:
         assert classify(status, "x") == Retry(slows_fleet=slows)
 

@@ -67,6 +67,33 @@ async def test_a_block_names_the_limit_and_ends_with_a_larger_one_that_no_worker
     assert await fleet.queue.block_of("acme") is None
 
 
+async def test_a_model_is_not_shown_what_the_one_that_stood_in_for_it_thought(
+    fleet: Fleet, provider: Provider
+) -> None:
+    """The provider refuses thinking that another model has signed."""
+    fleet.models["fast"].append("claude-sonnet-5-5")
+    agent = {
+        "prompt": "{{ input.message }}",
+        "maxOutputTokens": 300,
+        "thinking": {"mode": "Adaptive"},
+        "tools": ["tests.integration.worker.handlers:lookup_order"],
+    }
+    fleet.type("refund", agent=agent)
+    await fleet.publish()
+    turns = [
+        {"thinking": 20, "tools": [{"tool": "lookup_order", "input": {"order": "A-1"}}]},
+        {"text": "It has shipped."},
+    ]
+    async with fleet.worker():
+        record = await fleet.run(
+            "refund", message=script(turns=turns, fail=["500", "500", "500"], retry_after=0)
+        )
+    assert output(record)["text"].startswith("It has shipped.")
+    steps = await fleet.steps(record.envelope.id)
+    assert steps["turn-1"].model == "claude-sonnet-5-5"
+    assert "thinking" in {block["type"] for block in steps["turn-1"].result["content"]}
+
+
 async def test_a_fallback_model_answers_for_one_that_keeps_failing_and_the_result_says_so(
     fleet: Fleet,
 ) -> None:

@@ -57,7 +57,8 @@ def token_bound(body: bytes) -> int:
 
 def worst_cost(request: Mapping[str, Any], body_tokens: int, rates: Rates, counted: int | None = None) -> int:
     """What to hold for a request, in nano-USD: `request` is the parsed body, `body_tokens` its `token_bound`,
-    `counted` the provider's own count of its prompt, which has tools, media and sources in it.
+    `counted` the provider's own count of its prompt, which has tools, media and sources in it; it is believed
+    down to what a text of that size and the declared media make at the least.
 
     Raises `CostUnknown` for whatever has no bound.
     """
