@@ -76,7 +76,7 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
-            return answer(NotFound("path", request.url.path[:200]))
+            return answer(NotFound("path", request.url.path[:200], "see /openapi.json"))
         if error.status_code == 405:
             wrong = InvalidRequest(f"{request.method} does not exist for this path; see /openapi.json")
             body = problem_of(wrong, kind=METHOD_NOT_ALLOWED)

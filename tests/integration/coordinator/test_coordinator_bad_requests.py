@@ -211,6 +211,15 @@ async def test_no_key_or_a_wrong_one_is_401(coordinator: Coordinator, authorizat
     assert answer.json()["title"] == "Unauthorized"
 
 
+async def test_a_path_that_does_not_exist_says_where_the_paths_are(coordinator: Coordinator) -> None:
+    answer = await coordinator.acme.post("/tasks", json=refund())
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "path /tasks does not exist; see /openapi.json",
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "status", "field"),
     [
