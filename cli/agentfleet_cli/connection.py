@@ -51,7 +51,7 @@ def tenant_target(tenant: str | None) -> Target:
     key = fleet.tenant_keys.get(tenant)
     if key is None:
         known = ", ".join(sorted(fleet.tenant_keys)) or "none"
-        raise NotFound("tenant", f"{tenant} (there are {known})")
+        raise NotFound("tenant", tenant, f"there are {known}")
     return Target(url=url, api_key=key)
 
 

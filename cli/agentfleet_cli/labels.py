@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from agentfleet_core.errors import InvalidRequest
+from agentfleet_cli.output import WrongCommandLine
 
 
 def read_labels(pairs: Sequence[str] | None) -> dict[str, str] | None:
-    """From `key=value`s. None when there are none. Raises `InvalidRequest`."""
+    """From `key=value`s. None when there are none. Raises `WrongCommandLine`."""
     found = [pair.partition("=") for pair in pairs or ()]
     if not all(key and sign for key, sign, _ in found):
-        raise InvalidRequest("a label is written key=value", field="labels")
+        raise WrongCommandLine("a label is written key=value", field="labels")
     return {key: value for key, _, value in found} or None

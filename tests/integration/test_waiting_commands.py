@@ -79,6 +79,20 @@ def test_who_would_rather_not_wait_is_refused(running: CoordinatorThread) -> Non
     )
 
 
+def test_a_task_that_cannot_start_says_so_where_it_was_submitted(running: CoordinatorThread) -> None:
+    paused = "  pool/interactive is paused; nothing starts until it is resumed"
+    assert CliRunner().invoke(app, ["pause", "pool/interactive"]).exit_code == 0
+    submitted = CliRunner().invoke(app, [*REFUND])
+    assert submitted.exit_code == 0
+    assert submitted.stdout.endswith(" is queued in interactive for acme\n")
+    assert paused in submitted.stderr.splitlines()
+    waited = CliRunner().invoke(app, [*REFUND, "--wait", "--timeout", "0.2"])
+    assert waited.exit_code == 7
+    assert waited.stderr.splitlines()[-2] == paused
+    assert CliRunner().invoke(app, ["resume", "pool/interactive"]).exit_code == 0
+    assert "paused" not in CliRunner().invoke(app, [*REFUND]).stderr
+
+
 def test_commands_that_change_something_answer_in_json_too(running: CoordinatorThread) -> None:
     def said(*arguments: str) -> object:
         done = CliRunner().invoke(app, [*arguments, "--output", "json"])

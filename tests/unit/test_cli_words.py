@@ -13,10 +13,13 @@ from agentfleet.running import RunningFleet
 from agentfleet_cli.main import app
 from agentfleet_cli.submissions import read_lines
 from agentfleet_cli.verbs import demo as demo_verb
+from agentfleet_cli.verbs.submit import spelling_hint
 from agentfleet_cli.views.words import dollars, duration, limit_amount, plain_dollars, shortened, stopwatch
 from agentfleet_core.errors import InvalidRequest
 
 NOWHERE = {"AGENTFLEET_URL": "http://127.0.0.1:1", "AGENTFLEET_API_KEY": "key", "AGENTFLEET_ADMIN_KEY": "key"}
+
+TASK = "interactive.01kavqz8s3h6x2m4n7p9q1r5t8"
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +39,25 @@ def no_fleet_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["watch", "--once"], 5, "set AGENTFLEET_URL and AGENTFLEET_ADMIN_KEY"),
         (["pause", "fleet"], 5, "no fleet is running here"),
         (["get", "task/a.1"], 5, "set AGENTFLEET_URL and AGENTFLEET_API_KEY"),
-        (["submit"], 3, "which TaskType"),
-        (["submit", "a", "order"], 3, "'order' is not key=value"),
-        (["submit", "a", "n:=x"], 3, "not JSON"),
-        (["submit", "a", "k=v", "--input", "{}"], 3, "not both"),
-        (["submit", "a", "--input", "[]"], 3, "must be a JSON object"),
-        (["submit", "a", "--label", "x"], 3, "key=value"),
-        (["submit", "a", "--file", "x.jsonl"], 3, "leave TYPE"),
+        (["submit"], 2, "which TaskType"),
+        (["submit", "a", "order"], 2, "'order' is not key=value"),
+        (["submit", "a", "n:=x"], 2, "not JSON"),
+        (["submit", "a", "k=v", "--input", "{}"], 2, "not both"),
+        (["submit", "a", "--input", "[]"], 2, "must be a JSON object"),
+        (["submit", "a", "--label", "x"], 2, "key=value"),
+        (["submit", "a", "--file", "x.jsonl"], 2, "leave TYPE"),
         (["submit", "--file", "nowhere.jsonl"], 3, "cannot be read"),
         (["submit", "a", "--tenant", "acme"], 4, "running `agentfleet dev`"),
         (["get", "fleets"], 2, "there are tasks, pools, budgets, tiers and task/ID"),
         (["get", "pool/interactive"], 2, "agentfleet why pool/interactive"),
-        (["why", "interactive"], 2, "write pool/NAME or task/ID"),
+        (["get", "pools/interactive"], 2, "agentfleet why pool/interactive"),
+        (["why", "interactive"], 2, "write pool/NAME or task/ID, such as pool/interactive"),
+        (["get", TASK], 5, "no fleet is running here"),
+        (["why", TASK], 5, "no fleet is running here"),
         (["dev", "-f", "nowhere", "--port", "0"], 3, "nowhere does not exist"),
         (["demo", "-f", "nowhere"], 3, "nowhere"),
-        (["simulate-api", "--set", "colour=blue"], 3, "no knob is called colour"),
-        (["simulate-api", "--set", "seconds"], 3, "write name=value"),
+        (["simulate-api", "--set", "colour=blue"], 2, "no knob is called colour"),
+        (["simulate-api", "--set", "seconds"], 2, "write name=value"),
         (["simulate-api", "--scenario", "nowhere.yaml"], 3, "nowhere.yaml"),
     ],
 )
@@ -202,7 +208,7 @@ def test_the_demo_spends_real_money_only_after_a_yes_at_a_terminal(
     [
         (["get", "pools"], 5, "Unavailable", "no fleet is running here"),
         (["why", "interactive"], 2, "Invalid request", "write pool/NAME or task/ID"),
-        (["submit", "a", "n:=x"], 3, "Invalid request", "not JSON"),
+        (["submit", "a", "n:=x"], 2, "Invalid request", "not JSON"),
     ],
 )
 def test_with_json_output_an_error_is_json_too(
@@ -220,6 +226,29 @@ def test_another_output_is_refused_with_those_that_exist() -> None:
     result = CliRunner().invoke(app, ["get", "pools", "--output", "yaml"])
     assert result.exit_code == 2
     assert "yaml is no output: there are text and json" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_a_mode_that_does_not_exist_is_a_wrong_command_line() -> None:
+    result = CliRunner().invoke(app, ["submit", "a", "--mode", "foo"])
+    assert result.exit_code == 2
+    assert "'foo' is not one of 'defer', 'reject'" in " ".join(result.stderr.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("field", "pairs", "hint"),
+    [
+        ("input.count", ["name=Ada", "count=3"], "write count:=3"),
+        ("input.tags", ['tags=["a"]'], 'write tags:=["a"]'),
+        ("input.count", ["count=three"], None),
+        ("input.count", ['count="3"'], None),
+        ("input.count", ["count:=3"], None),
+        ("input", ["count=3"], None),
+    ],
+)
+def test_a_number_written_as_text_is_told_how_to_be_one(
+    field: str, pairs: list[str], hint: str | None
+) -> None:
+    assert spelling_hint(field, pairs) == hint
 
 
 def test_a_misspelt_kind_is_one_error_and_what_refers_to_it_none(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from agentfleet_cli.output import (
     terminal_width,
     verb,
 )
+from agentfleet_cli.targets import as_target
 from agentfleet_cli.views.fleet import phase, pool_lines
 from agentfleet_cli.views.tasks import task_lines, task_table
 from agentfleet_cli.views.words import dollars, limit_amount
@@ -47,6 +48,7 @@ def get(
     output: OutputOption = Format.TEXT,
 ) -> None:
     """Show tasks, one task with its result, pools, budgets or tiers."""
+    thing = as_target(thing)
     if thing.startswith("task/"):
         with task_client(tenant) as client:
             _task(client, thing.removeprefix("task/"), output)
@@ -56,8 +58,11 @@ def get(
     elif thing in THINGS:
         with admin_client() as client:
             _part(client.fleet(), thing, output)
-    elif thing.startswith("pool/"):
-        raise WrongCommandLine(f"a pool has no page of its own; see `agentfleet why {thing}` or `get pools`")
+    elif thing.startswith(("pool/", "pools/")):
+        name = thing.partition("/")[2]
+        raise WrongCommandLine(
+            f"a pool has no page of its own; see `agentfleet why pool/{name}` or `get pools`", field="thing"
+        )
     else:
         raise WrongCommandLine(
             f"{thing!r} cannot be shown; there are {', '.join(THINGS)} and task/ID", field="thing"

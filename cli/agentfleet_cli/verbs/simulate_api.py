@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentfleet_cli.output import Format, OutputOption, say_json, verb
+from agentfleet_cli.output import Format, OutputOption, WrongCommandLine, say_json, verb
 from agentfleet_cli.simulator.__main__ import run_simulator
 from agentfleet_cli.simulator.behaviour import Behaviour
 from agentfleet_cli.simulator.scenario import load_scenes
@@ -39,6 +39,9 @@ def simulate_api(
     """Serve a simulated Messages API until Ctrl-C: no key, no money, same answers for the same seed."""
     try:
         behaviour = Behaviour(seed=seed, speed=speed, error_rate=error_rate).changed(_values(knobs or ()))
+    except ValueError as error:
+        raise WrongCommandLine(str(error)) from error
+    try:
         scenes = load_scenes(scenario) if scenario else ()
     except (ValueError, OSError) as error:
         raise InvalidInput(str(error)) from error

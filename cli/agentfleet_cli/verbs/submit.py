@@ -1,25 +1,35 @@
 """`agentfleet submit`: one task from the command line, or any number from a JSONL file."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agentfleet.client import Task
+from agentfleet.client import Client, Task
 from agentfleet.models import Result, TaskRequest
 from agentfleet_cli.connection import tenant_client
 from agentfleet_cli.labels import read_labels
-from agentfleet_cli.output import Format, OutputOption, TenantOption, say_error, say_json, verb
+from agentfleet_cli.output import (
+    Format,
+    OutputOption,
+    TenantOption,
+    WrongCommandLine,
+    say_error,
+    say_json,
+    verb,
+)
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
 from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.tasks import error_sentence
 from agentfleet_cli.views.words import dollars
-from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, InvalidRequest
+from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, InvalidRequest, Overloaded, Unavailable
 
 Type = Annotated[str | None, typer.Argument(metavar="TYPE", help="the TaskType")]
 Pairs = Annotated[
@@ -37,7 +47,16 @@ Wait = Annotated[bool, typer.Option("--wait", help="wait for the end and show th
 Timeout = Annotated[float | None, typer.Option(min=0, help="seconds to wait at most")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value, repeatable")]
 Key = Annotated[str | None, typer.Option(help="the same key again is the same task")]
-Mode = Annotated[str | None, typer.Option(help="defer (wait when the budget is spent) or reject")]
+
+
+class Mode(StrEnum):
+    DEFER = "defer"
+    REJECT = "reject"
+
+
+ModeOption = Annotated[
+    Mode | None, typer.Option(help="when the budget is spent: wait, or be refused at once")
+]
 
 
 @verb
@@ -53,24 +72,31 @@ def submit(
     priority: Annotated[int | None, typer.Option(min=0, max=100)] = None,
     label: Labels = None,
     idempotency_key: Key = None,
-    mode: Mode = None,
+    mode: ModeOption = None,
     tenant: TenantOption = None,
     output: OutputOption = Format.TEXT,
 ) -> None:
     """Submit a task, or many: agentfleet submit refund-request order=A-1001 message="It broke." --wait"""
     if file is not None:
         if task_type is not None or pairs or input_json is not None:
-            raise InvalidRequest(
+            raise WrongCommandLine(
                 "--file says type and input of each task; leave TYPE, key=value and --input out"
             )
         _submit_file(file, tenant, output, wait=wait, timeout=timeout)
         return
     if task_type is None:
-        raise InvalidRequest("say which TaskType, as in: agentfleet submit refund-request order=A-1001")
+        raise WrongCommandLine("say which TaskType, as in: agentfleet submit refund-request order=A-1001")
     request = TaskRequest(
         task_type, _input(pairs or (), input_json), pool, tier, priority, read_labels(label or ()), mode
     )
-    _submit_one(replace(request, idempotency_key=idempotency_key), tenant, output, wait=wait, timeout=timeout)
+    request = replace(request, idempotency_key=idempotency_key)
+    try:
+        _submit_one(request, tenant, output, wait=wait, timeout=timeout)
+    except InvalidRequest as error:
+        hint = spelling_hint(error.field, pairs or ())
+        if hint is None:
+            raise
+        raise InvalidRequest(f"{error}; {hint}", field=error.field) from error
 
 
 def _submit_one(
@@ -81,9 +107,12 @@ def _submit_one(
         task = submission.unwrap()
         if not wait:
             _say_task(task, output)
+            if output is Format.TEXT:
+                _say_pause(client, task)
             return
         # Also beside JSON: whoever gives up waiting needs the id.
         print(f"task/{task.id}", file=sys.stderr, flush=True)
+        _say_pause(client, task)
         if timeout is None:
             _follow(task, every_step=output is Format.TEXT)
         try:
@@ -91,6 +120,7 @@ def _submit_one(
         except DeadlineExceeded:
             if (now_is := task.refresh()).reason:
                 print(f"  {delay_line(now_is)}", file=sys.stderr)
+            _say_pause(client, task)
             raise
     _say_result(result, output)
 
@@ -113,11 +143,11 @@ def _follow(task: Task, *, every_step: bool) -> None:
 def _input(pairs: Sequence[str], text: str | None) -> dict[str, Any]:
     """From `--input`, or from key=value (a string) and key:=value (JSON)."""
     if text is not None and pairs:
-        raise InvalidRequest("give the input as --input or as key=value, not both", field="input")
+        raise WrongCommandLine("give the input as --input or as key=value, not both", field="input")
     if text is not None:
         found = _json(sys.stdin.read() if text == "-" else text, "--input")
         if not isinstance(found, dict):
-            raise InvalidRequest("--input must be a JSON object", field="input")
+            raise WrongCommandLine("--input must be a JSON object", field="input")
         return found
     return dict(_pair(pair) for pair in pairs)
 
@@ -125,25 +155,48 @@ def _input(pairs: Sequence[str], text: str | None) -> dict[str, Any]:
 def _pair(pair: str) -> tuple[str, Any]:
     key, sign, value = pair.partition("=")
     if not sign or not key.rstrip(":"):
-        raise InvalidRequest(f"{pair!r} is not key=value", field="input")
+        raise WrongCommandLine(f"{pair!r} is not key=value", field="input")
     if key.endswith(":"):
         return key[:-1], _json(value, pair)
     return key, value
+
+
+def spelling_hint(field: str, pairs: Sequence[str]) -> str | None:
+    """`write count:=3`, where the refused field was given as text that is JSON of another kind."""
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if field != f"input.{key}":
+            continue
+        try:
+            meant = json.loads(value)
+        except ValueError:
+            return None
+        return None if isinstance(meant, str) else f"write {key}:={value}"
+    return None
 
 
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidRequest(f"{where} is not JSON: {error}", field="input") from error
+        raise WrongCommandLine(f"{where} is not JSON: {error}", field="input") from error
 
 
 def _say_task(task: Task, output: Format) -> None:
     if output is Format.JSON:
         say_json(task.said)
     else:
-        print(f"task/{task.id} is {task.state} in {task.pool}")
+        print(f"task/{task.id} is {task.state} in {task.pool} for {task.tenant}")
         print(f"  agentfleet get task/{task.id}", file=sys.stderr)
+
+
+def _say_pause(client: Client, task: Task) -> None:
+    """On stderr, what is paused that keeps the task from starting."""
+    # The task is submitted, whatever becomes of this look.
+    with contextlib.suppress(Unavailable, Overloaded):
+        paused = client.why(f"task/{task.id}")["paused"]
+        if paused:
+            print(f"  {paused} is paused; nothing starts until it is resumed", file=sys.stderr, flush=True)
 
 
 def _say_result(result: Result, output: Format) -> None:

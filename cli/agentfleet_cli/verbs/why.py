@@ -6,6 +6,7 @@ import typer
 
 from agentfleet_cli.connection import admin_client, task_client
 from agentfleet_cli.output import Format, OutputOption, TenantOption, WrongCommandLine, say_json, verb
+from agentfleet_cli.targets import as_target
 
 Target = Annotated[str, typer.Argument(metavar="pool/NAME|task/ID", help="what to explain")]
 
@@ -16,7 +17,13 @@ def why(target: Target, tenant: TenantOption = None, output: OutputOption = Form
 
     docs/reasons.md explains every word.
     """
-    if target.partition("/")[0] not in ("pool", "task"):
+    target = as_target(target)
+    kind, slash, _ = target.partition("/")
+    if not slash:
+        raise WrongCommandLine(
+            f"{target!r} names nothing; write pool/NAME or task/ID, such as pool/{target}", field="target"
+        )
+    if kind not in ("pool", "task"):
         raise WrongCommandLine(f"{target!r} names nothing; write pool/NAME or task/ID", field="target")
     with admin_client() if target.startswith("pool/") else task_client(tenant) as client:
         answer = client.why(target)
