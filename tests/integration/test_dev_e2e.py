@@ -176,6 +176,7 @@ def test_a_pause_holds_tasks_and_resume_lets_them_go(dev: Dev) -> None:
 
 def test_changed_manifests_are_followed_and_mistakes_named(dev: Dev) -> None:
     (dev.folder / "shop" / "loud.py").write_text(EXTRA_CODE)
+    assert dev.event()["text"] == "code changed: shop/loud.py; workers start anew"
     (dev.folder / "extra.yaml").write_text(EXTRA_TYPE.replace("default: fast", "default: fats"))
     refused = dev.event()["text"]
     assert "extra.yaml" in refused
@@ -184,6 +185,24 @@ def test_changed_manifests_are_followed_and_mistakes_named(dev: Dev) -> None:
     assert "manifests changed" in dev.event()["text"]
     result = dev.json("submit", "shout", "text=hello", "--wait")
     assert result["output"] == {"loud": "HELLO"}
+
+
+def test_mended_code_is_used_by_the_next_task(dev: Dev) -> None:
+    old = dev.workers()
+    (dev.folder / "shop" / "loud.py").write_text(EXTRA_CODE.replace("upper()", "upper() + '!'"))
+    assert dev.event()["text"] == "code changed: shop/loud.py; workers start anew"
+    _, draining = psutil.wait_procs(old, timeout=30)
+    assert draining == []
+    result = dev.json("submit", "shout", "text=hello", "--wait")
+    assert result["output"] == {"loud": "HELLO!"}
+
+
+def test_a_name_that_is_broken_while_it_runs_is_told(dev: Dev) -> None:
+    (dev.folder / "extra.yaml").write_text(EXTRA_TYPE.replace("loud:shout", "loud:shut"))
+    assert "manifests changed" in dev.event()["text"]
+    assert dev.event()["text"] == "code is missing: shop.loud:shut: module shop.loud has no shut"
+    (dev.folder / "extra.yaml").write_text(EXTRA_TYPE)
+    assert "manifests changed" in dev.event()["text"]
 
 
 def test_a_killed_workers_task_goes_on_in_another(dev: Dev) -> None:
@@ -243,4 +262,5 @@ def test_the_smallest_fleet_says_hello(tmp_path: Path) -> None:
     result = dev.json("submit", "hello", "name=Ada", "city=Oslo", "--wait")
     assert result["state"] == "succeeded"
     assert [step["name"] for step in result["steps"] if step["kind"] == "tool"] == ["weather"]
+    assert result["output"] == {"text": "Hello Ada! It is sunny in Oslo."}
     assert dev.end(signal.SIGINT) == 0

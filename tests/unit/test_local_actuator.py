@@ -94,6 +94,21 @@ async def test_a_worker_that_dies_is_replaced_and_forgotten(monkeypatch: pytest.
     assert seen(notes).live_workers == {"batch-2"}
 
 
+async def test_new_code_gets_new_workers_while_the_old_ones_drain() -> None:
+    notes = Notes()
+    await notes.actuator.apply("batch", POOL, plan(2))
+    await notes.actuator.renew()
+    assert notes.said[2:4] == [("stop", "batch-1"), ("stop", "batch-2")]
+    assert seen(notes).live_workers == {"batch-3", "batch-4"}
+    assert (seen(notes).replicas, seen(notes).ready) == (2, 2)
+    notes.ends("batch-1")
+    notes.ends("batch-2")
+    await asyncio.gather(*notes.actuator._tasks)
+    assert notes.forgotten == ["batch-1", "batch-2"]
+    assert notes.lines == [], "they were told to"
+    assert notes.said[4:] == [("spawn", "batch-3"), ("spawn", "batch-4")]
+
+
 async def test_a_pool_that_left_the_manifests_is_emptied() -> None:
     notes = Notes()
     await notes.actuator.apply("batch", POOL, plan(2))

@@ -95,6 +95,13 @@ class LocalActuator:
         known.compiled, known.replicas = compiled, plan.replicas
         await self._reconcile(pool, plan.victims)
 
+    async def renew(self) -> None:
+        """Every worker drains, and another takes its place at once: new code is imported by new processes."""
+        for name, pool in [*self._pools.items()]:
+            for process in pool.staying:
+                await self._stop(process)
+            await self._reconcile(name, ())
+
     def planned(self, snapshot: PoolSnapshot, plan: PoolPlan) -> None:
         """Plans are shown from Redis, where the autoscaler publishes them."""
 
@@ -164,12 +171,16 @@ class LocalActuator:
             pool.staying, key=lambda process: (process.id in victims, not process.started), reverse=True
         )
         for process in candidates[: max(0, surplus)]:
-            process.stopping = True
-            await server.stop(process.id)
+            await self._stop(process)
         for _ in range(-surplus):
             worker = f"{name}-{next(self._names)}"
             pool.processes[worker] = Process(worker)
             await server.spawn(worker, self._environment(name, worker, pool.compiled))
+
+    async def _stop(self, process: Process) -> None:
+        process.stopping = True
+        if self._server is not None:
+            await self._server.stop(process.id)
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.get_running_loop().create_task(self._guarded(work))

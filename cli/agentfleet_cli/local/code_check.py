@@ -1,4 +1,4 @@
-"""Says at the start of a local fleet which functions of its manifests no worker could load."""
+"""Says which functions of the manifests no worker could load: at a local fleet's start, after each change."""
 
 import asyncio
 import sys

@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 from agentfleet_cli.local import children
 from agentfleet_cli.local.actuator import LocalActuator
 from agentfleet_cli.local.code_check import check_code
+from agentfleet_cli.local.code_watch import watch_code
 from agentfleet_cli.local.fork_server import ForkServer
 from agentfleet_cli.local.key_ring import KeyRing
 from agentfleet_cli.local.manifests import read_manifests
@@ -69,7 +70,7 @@ class LocalFleet:
     """Logs, and Redis's data."""
 
     def __init__(self, options: LocalOptions, say: Callable[[str], None]) -> None:
-        """`say` gets a line when the manifests change or a process ends that should not."""
+        """`say` gets a line when manifests or code change or a process ends that should not."""
         self._options = options
         self._say = say
         self._stack = AsyncExitStack()
@@ -159,9 +160,18 @@ class LocalFleet:
         self._run(partial(_follow_pools, follower, self._actuator), "pools")
         self._run(autoscaler.run, "autoscaler")
         self._run(partial(keep_up, self._redis, FLEET, follower), "upkeep")
-        self._run(partial(self.publisher.watch, self._say), "manifests")
-        types = tuple(self.config.task_types.values())
-        self._run(partial(check_code, types, self._environment(), self.log("workers"), self._say), "code")
+        self._run(partial(self.publisher.watch, self._say, self._check_code), "manifests")
+        self._run(self._check_code, "code check")
+        self._run(partial(watch_code, _code_folder(self._options.manifests), self._renew), "code")
+
+    async def _check_code(self) -> None:
+        types = self.config.task_types.values()
+        await check_code(types, self._environment(), self.log("workers"), self._say)
+
+    async def _renew(self, changed: Path) -> None:
+        await self._actuator.renew()
+        self._say(f"code changed: {changed}; workers start anew")
+        await self._check_code()
 
     async def _start_simulator(self) -> str:
         command = [sys.executable, "-m", "agentfleet_cli.simulator", "--port", "0", "--until-stdin-ends"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -74,8 +74,8 @@ class Publisher:
         self.config, self.local, self._loaded = compiled.config, local, manifests
         return version
 
-    async def watch(self, say: Callable[[str], None]) -> None:
-        """Publish again after each change of a file, until cancelled."""
+    async def watch(self, say: Callable[[str], None], published: Callable[[], Awaitable[None]]) -> None:
+        """Publish again after each change of a file, and call `published`, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -89,3 +89,4 @@ class Publisher:
                 self._stamp = None
             else:
                 say(f"manifests changed: fleet config version {version}")
+                await published()

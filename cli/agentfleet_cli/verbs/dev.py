@@ -17,7 +17,10 @@ from agentfleet_cli.output import Format, OutputOption, own_name, say_json, verb
 from agentfleet_core.errors import Unavailable
 
 Manifests = Annotated[
-    Path, typer.Option("-f", "--filename", help="a folder of manifests, or one file; re-read when it changes")
+    Path,
+    typer.Option(
+        "-f", "--filename", help="a folder of manifests, or one file; it and the code beside it are followed"
+    ),
 ]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="of the HTTP API; 0 takes a free one")]
 Data = Annotated[

@@ -38,7 +38,7 @@ def validate(
 ) -> None:
     """Check manifests before they are applied. Exit code 1 when there is an error.
 
-    The code that they name is not looked at; `agentfleet dev` does that when it starts.
+    The code that they name is not looked at; `agentfleet dev` does that.
     """
     now = datetime.now(UTC)
     beside = load_manifests(against, now) if against else None
