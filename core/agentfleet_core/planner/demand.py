@@ -7,10 +7,12 @@ from agentfleet_core.planner.replay import kept_now
 from agentfleet_core.planner.snapshot import Note, PoolSnapshot
 from agentfleet_core.planner.staffing import slots_at_hand, slots_for_rate
 from agentfleet_core.planner.wording import count, per_minute, percent, seconds
-from agentfleet_core.planner.work import arrival_rate
+from agentfleet_core.planner.work import arrivals
 from agentfleet_core.queue.depth import claimable, has_work, running
 
 RATE_WINDOW_SECONDS = 60.0
+FEW_ARRIVALS = 10
+"""Fewer arrivals are told as they are: a rate made of them would claim to know the rest of the minute."""
 STEADY_SHARE = 0.9
 """At most this is what the rate alone is staffed for; how many more the promise needs, the replay says."""
 
@@ -35,7 +37,8 @@ def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
     """The most of three: what recurring bursts needed, what the rate needs, what is there now needs."""
     scaling = pool.spec.scaling
     target = scaling.target_wait_seconds
-    rate = arrival_rate(pool, RATE_WINDOW_SECONDS)
+    came, known_seconds = arrivals(pool, RATE_WINDOW_SECONDS)
+    rate = came / known_seconds if known_seconds > 0 else 0.0
     steady = workers_for(pool, slots_for_rate(rate, service, target, min(STEADY_SHARE, memory.promise)))
     kept = kept_now(memory.replay, memory.kept, pool.now_seconds)
     now = workers_for(pool, slots_at_hand(claimable(pool), running(pool), service, target))
@@ -48,12 +51,19 @@ def _promise(pool: PoolSnapshot, service: float, memory: Memory) -> Note:
             f"bursts of the last minutes needed {count(kept, 'worker')}, kept while they may recur: {promise}"
         )
         return Note(Reason.BURSTS_RECUR, kept, text)
-    return Note(Reason.TARGET_WAIT, need, f"{_at_hand(pool, service, rate)}: {promise}")
+    text = f"{_at_hand(pool, service, _arrive(came, known_seconds))}: {promise}"
+    return Note(Reason.TARGET_WAIT, need, text)
 
 
-def _at_hand(pool: PoolSnapshot, service: float | None = None, rate: float | None = None) -> str:
-    """`rate`: arrivals a second, where they count."""
-    arrive = "" if rate is None else f"{per_minute(rate)} arrive, "
+def _at_hand(pool: PoolSnapshot, service: float | None = None, arrive: str = "") -> str:
+    """`arrive`: words on arrivals, where they count."""
     each = "" if service is None else f"{seconds(service)} each, "
     per_worker = f"{arrive}{each}{pool.spec.concurrency} at once per worker"
     return f"{claimable(pool):,} waiting, {running(pool):,} running, {per_worker}"
+
+
+def _arrive(came: int, known_seconds: float) -> str:
+    """A rate where enough came to speak of one, else what came."""
+    if came >= FEW_ARRIVALS:
+        return f"{per_minute(came / known_seconds)} arrive, "
+    return f"{came} arrived in {seconds(known_seconds)}, " if known_seconds else ""

@@ -106,10 +106,11 @@ def stabilization(pool: PoolSnapshot, number: int) -> Note | None:
     held = min(max(recent, default=0), claiming(pool), pool.spec.scaling.max_replicas)
     if number >= held:
         return None
+    were = "was" if held == 1 else "were"
     return Note(
         Reason.STABILIZATION,
         held,
-        f"{held:,} were wanted within the last {seconds(window)} (stabilizationSeconds)",
+        f"{held:,} {were} wanted within the last {seconds(window)} (stabilizationSeconds)",
     )
 
 

@@ -26,9 +26,8 @@ def max_spend(pool: PoolSnapshot) -> int | None:
     return None if limit is None else nano_usd(limit)
 
 
-def arrival_rate(pool: PoolSnapshot, window_seconds: float) -> float:
-    """Arrivals a second over the newest `window_seconds` of the history."""
+def arrivals(pool: PoolSnapshot, window_seconds: float) -> tuple[int, float]:
+    """How many tasks came in the newest `window_seconds` of the history, and how much of them is known."""
     since = pool.now_seconds - window_seconds
     recent = list(takewhile(lambda bucket: bucket.start_seconds >= since, reversed(pool.history)))
-    width = sum(bucket.width_seconds for bucket in recent)
-    return sum(bucket.arrivals for bucket in recent) / width if width > 0 else 0.0
+    return sum(bucket.arrivals for bucket in recent), sum(bucket.width_seconds for bucket in recent)
