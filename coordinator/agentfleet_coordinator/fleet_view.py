@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentfleet_coordinator import views
+from agentfleet_core.api.v1alpha1.model_tier import Model
 from agentfleet_core.budget.limits import Balance
+from agentfleet_core.budget.prices import price_of
 from agentfleet_core.budget.standing import resets_at, standing
+from agentfleet_core.errors import CostUnknown
 from agentfleet_core.fleet.config import CompiledTenant, FleetConfig
 from agentfleet_core.fleet.pauses import Pauses
 from agentfleet_core.queue.envelope import PoolCounters
@@ -34,7 +37,12 @@ def fleet(seen: Seen) -> Json:
         "pools": [_pool(seen, name) for name in sorted(config.pools)],
         "tenants": [_tenant(seen, name, config.tenants[name]) for name in sorted(config.tenants)],
         "tiers": [
-            {"name": name, "rank": tier.rank, "models": [model.name for model in tier.models]}
+            {
+                "name": name,
+                "rank": tier.rank,
+                "models": [model.name for model in tier.models],
+                "prices": [_price(model, seen.now) for model in tier.models],
+            }
             for name, tier in sorted(config.tiers.items(), key=lambda item: (item[1].rank, item[0]))
         ],
         "switches": [
@@ -61,6 +69,15 @@ def _pool(seen: Seen, name: str) -> Json:
         **money("spend_per_hour", known.get("spend_per_hour_nano_usd", 0)),
         "plan": plan,
     }
+
+
+def _price(model: Model, now: datetime) -> Json:
+    """Today's, in USD per million tokens; the model's name alone where none has begun."""
+    try:
+        price = price_of(model, now)
+    except CostUnknown:
+        return {"model": model.name}
+    return {"model": model.name, **price.model_dump(exclude_none=True)}
 
 
 def _tenant(seen: Seen, name: str, tenant: CompiledTenant) -> Json:

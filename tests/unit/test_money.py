@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentfleet_core.budget.money import MAX_NANO_USD, decimal_usd, nano_usd, usd
+from agentfleet_core.budget.money import MAX_NANO_USD, decimal_usd, exact_usd, nano_usd, usd
 from agentfleet_core.errors import InvalidInput
 
 
@@ -71,3 +71,17 @@ def test_the_machine_form_loses_nothing(nano: int) -> None:
 )
 def test_people_see_cents_or_three_digits_that_matter(nano: int, shown: str) -> None:
     assert usd(nano) == shown
+
+
+@pytest.mark.parametrize(
+    ("nano", "shown"),
+    [
+        (0, "$0.000000"),
+        (31_200_000, "$0.031200"),
+        (9_800, "$0.0000098"),
+        (84_300, "$0.0000843"),
+        (1_204_000_000_000, "$1,204.000000"),
+    ],
+)
+def test_people_who_add_up_see_every_digit(nano: int, shown: str) -> None:
+    assert exact_usd(nano) == shown

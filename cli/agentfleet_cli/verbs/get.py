@@ -22,7 +22,7 @@ from agentfleet_cli.output import (
     verb,
 )
 from agentfleet_cli.targets import as_target
-from agentfleet_cli.views.fleet import phase, pool_lines
+from agentfleet_cli.views.fleet import phase, pool_lines, tier_lines
 from agentfleet_cli.views.tasks import task_lines, task_table
 from agentfleet_cli.views.words import dollars, limit_amount
 from agentfleet_core.queue.envelope import TaskState
@@ -112,8 +112,7 @@ def _part(fleet: Mapping[str, Any], thing: str, output: Format) -> None:
     elif thing == "budgets":
         _say_budgets(part)
     else:
-        rows = [(tier["name"], str(tier["rank"]), ", ".join(tier["models"])) for tier in part]
-        say_lines(table(("TIER", "RANK", "MODELS"), rows))
+        say_lines(tier_lines(part))
 
 
 def _say_budgets(tenants: Sequence[Mapping[str, Any]]) -> None:

@@ -7,13 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from agentfleet_cli.output import table
-from agentfleet_cli.views.words import dollars, duration, limit_amount, shortened, stopwatch
+from agentfleet_cli.views.words import (
+    dollars,
+    duration,
+    limit_amount,
+    plain_dollars,
+    shortened,
+    stopwatch,
+)
 from agentfleet_core.budget.money import fixed_usd
 
 Json = Mapping[str, Any]
 
 NAME_WIDTH = 14
 SHOWN_EVENTS = 6
+PRICED = ("input", "output", "cache_read", "cache_write_5m")
+"""Of a price, what `get tiers` shows as text; JSON has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +164,19 @@ def event_line(event: Json, since: datetime | None) -> str:
     clock = stopwatch(max(0.0, (at - since).total_seconds())) if since else f"{at.astimezone():%H:%M:%S}"
     who = event.get("pool") or event["tenant"]
     return f"{clock}  {who} {event['from']} → {event['to']}  {event['reason']}"
+
+
+def tier_lines(tiers: Sequence[Json]) -> list[str]:
+    """A row per model with today's prices; of those that depend on a prompt's length, all."""
+    rows = []
+    for tier in tiers:
+        for number, price in enumerate(tier["prices"]):
+            first = (tier["name"], str(tier["rank"])) if number == 0 else ("", "")
+            rows.append((*first, price["model"], *(_of_bands(price, name) for name in PRICED)))
+    head = ("TIER", "RANK", "MODEL", *(name.upper().replace("_", " ") for name in PRICED))
+    return [*table(head, rows), "prices: USD per million tokens"]
+
+
+def _of_bands(price: Json, name: str) -> str:
+    prices = dict.fromkeys(plain_dollars(band[name]) for band in price.get("bands", ()))
+    return " or ".join(prices) or "none yet"

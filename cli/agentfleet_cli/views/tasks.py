@@ -8,7 +8,7 @@ from typing import Any
 from agentfleet.models import Result, Step, TaskInfo
 from agentfleet_cli.output import table, wrapped
 from agentfleet_cli.views.words import dollars, duration, shortened
-from agentfleet_core.budget.money import nano_usd
+from agentfleet_core.budget.money import exact_usd, nano_usd
 from agentfleet_core.providers.registry import usage_in_words
 
 NARROWEST_TYPE = 8
@@ -50,7 +50,7 @@ def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
         f"state     {task.state}" + (f": {task.reason}" if task.reason else ""),
         f"attempts  {task.attempt}, {task.failures} failed",
         f"times     {_times(task)}",
-        f"cost      {dollars(task.cost_nano_usd, digits=6)}",
+        f"cost      {exact_usd(task.cost_nano_usd)}",
     ]
     lines += [f"lacks     {limitation}" for limitation in task.limitations]
     if task.error:
@@ -64,7 +64,7 @@ def task_lines(task: TaskInfo, result: Result | None) -> list[str]:
 
 def _step_lines(step: Step) -> list[str]:
     """What it cost, who answered, and the tokens that were charged; or how a tool failed."""
-    cost = dollars(nano_usd(usd(step.cost)), digits=6)
+    cost = exact_usd(nano_usd(usd(step.cost)))
     told = ", ".join(part for part in (step.tier, step.model, usage_in_words(step.usage)) if part)
     start = f"  {step.name:<16} {step.kind:<4} "
     if step.error:

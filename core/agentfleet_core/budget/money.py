@@ -16,6 +16,7 @@ _AMOUNT = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,9}))?")
 _DECIMALS = 9
 _PEOPLE_DIGITS = 3
 """Significant digits of an amount below a dollar, as people read it."""
+_ADDED_UP_DIGITS = 6
 
 
 def nano_usd(text: str) -> int:
@@ -44,6 +45,12 @@ def decimal_usd(nano: int) -> str:
     whole, fraction = divmod(abs(nano), NANO_PER_USD)
     digits = f"{fraction:0{_DECIMALS}d}".rstrip("0")
     return f"{_sign(nano)}{whole}.{digits}" if digits else f"{_sign(nano)}{whole}"
+
+
+def exact_usd(nano: int) -> str:
+    """For people who add up: every digit, six decimals at least: `$0.031200`, `$0.0000098`."""
+    whole, _, fraction = decimal_usd(abs(nano)).partition(".")
+    return f"{_sign(nano)}${int(whole):,}.{fraction.ljust(_ADDED_UP_DIGITS, '0')}"
 
 
 def usd(nano: int) -> str:

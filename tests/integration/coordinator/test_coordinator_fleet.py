@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.integration.queue.queue_rooms import envelope
-from tests.servers.coordinator import Coordinator, fleet_config, refund, running_coordinator, until
+from tests.servers.coordinator import PRICE, Coordinator, fleet_config, refund, running_coordinator, until
 
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.budget.ledger import RedisLedger
@@ -58,7 +58,10 @@ async def test_the_fleet_at_a_glance(coordinator: Coordinator) -> None:
     assert (day["spent_usd"], day["held_usd"], day["remaining_usd"]) == ("0", "0.031", "4.969")
     assert datetime.fromisoformat(day["resets_at"]) > datetime.now(UTC)
     assert (acme["phase"], globex["phase"]) == ("Normal", "Normal")
+    (price,) = fleet["tiers"][0].pop("prices")
     assert fleet["tiers"][0] == {"name": "fast", "rank": 1, "models": ["model-1"]}
+    assert (price["model"], price["effective_from"]) == ("model-1", "2026-01-01")
+    assert price["bands"][0]["input"] == PRICE["input"]
     (event,) = fleet["events"]
     assert (event["pool"], event["from"], event["to"], event["reason"]) == ("batch", 3, 4, "TargetWait")
 
