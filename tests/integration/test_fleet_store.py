@@ -270,13 +270,17 @@ async def test_without_redis_nothing_starts_and_the_error_says_so(keys: FleetKey
     await client.aclose()
 
 
-async def test_followers_hear_at_once_of_a_model_that_takes_no_calls(client: Redis, keys: FleetKeys) -> None:
+async def test_followers_hear_at_once_of_each_model_that_takes_no_calls(
+    client: Redis, keys: FleetKeys
+) -> None:
+    """A follower reads twice without being told: when it begins, and when its subscription stands."""
     async with ConfigFollower(client, keys, check_seconds=60, monotonic=lambda: 0.0) as follower:
-        await throttle(client, keys, "fast", "haiku/5", 30)
-        await until(lambda: bool(follower.throttles))
-        [(name, seconds)] = follower.throttles.items()
-        assert name == ("fast", "haiku/5")
-        assert 29 < seconds <= 30
+        async with asyncio.timeout(20):
+            for number, model in enumerate(("haiku/5", "sonnet", "opus"), 1):
+                await throttle(client, keys, "fast", model, 30)
+                await until(lambda many=number: len(follower.throttles) == many)
+        assert follower.throttles.keys() == {("fast", "haiku/5"), ("fast", "sonnet"), ("fast", "opus")}
+        assert 29 < follower.throttles["fast", "opus"] <= 30
 
 
 async def test_the_longest_wait_that_was_asked_for_holds_and_then_ends(
