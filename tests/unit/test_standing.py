@@ -19,7 +19,7 @@ from agentfleet_core.fleet.config import CompiledPool, CompiledTenant, FleetConf
 from agentfleet_core.fleet.pauses import FLEET, Pause, Pauses, Switch, Target, TargetKind
 from agentfleet_core.planner.snapshot import PoolPlan, PoolSnapshot
 from agentfleet_core.queue.depth import claimable, has_work, held_back, queued, running
-from agentfleet_core.queue.envelope import PoolCounters
+from agentfleet_core.queue.envelope import Block, PoolCounters
 from agentfleet_operator.budget_status import BudgetFacts, budget_status
 from agentfleet_operator.status import PoolFacts, pool_status
 
@@ -105,14 +105,16 @@ def test_who_needs_more_than_what_open_holds_could_free_is_refused() -> None:
     assert refused.limit.name == "day"
 
 
-def test_a_blocked_tenant_waits_for_the_limit_whose_window_ends_then() -> None:
+def test_a_blocked_tenant_waits_for_the_limit_that_refused_it_while_its_window_ends_then() -> None:
     day, month, total = all_windows(SPEC, NOW)
-    assert [blocking_words(SPEC, window.end_ms, NOW) for window in (day, month, total)] == [
+    blocks = [Block(window.name, window.end_ms) for window in (day, month, total)]
+    assert [blocking_words(SPEC, block, NOW) for block in blocks] == [
         "day limit resets 00:00 Europe/Berlin",
         "month limit resets 2026-12-01 00:00 Europe/Berlin",
         "all limit never resets",
     ]
-    assert blocking_words(SPEC, day.end_ms + 1, NOW) == ""
+    assert blocking_words(SPEC, Block("day", day.end_ms + 1), NOW) == ""
+    assert blocking_words(SPEC, Block("week", day.end_ms), NOW) == ""
 
 
 def test_a_limit_resets_on_its_own_clock() -> None:

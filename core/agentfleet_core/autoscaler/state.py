@@ -170,8 +170,8 @@ class PoolState:
 
 def _blocked_by(counters: PoolCounters, tenants: Mapping[str, CompiledTenant]) -> Iterator[tuple[str, str]]:
     now = datetime.fromtimestamp(counters.now_ms / 1_000, UTC)
-    for tenant, until_ms in counters.blocked_until_ms.items():
-        if tenant in tenants and (words := blocking_words(tenants[tenant].spec, until_ms, now)):
+    for tenant, block in counters.blocks.items():
+        if tenant in tenants and (words := blocking_words(tenants[tenant].spec, block, now)):
             yield tenant, words
 
 

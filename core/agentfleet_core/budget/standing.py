@@ -16,6 +16,7 @@ from agentfleet_core.budget.limits import Balance, LimitWindow
 from agentfleet_core.budget.money import usd
 from agentfleet_core.budget.windows import window_of
 from agentfleet_core.fleet.pauses import Pause
+from agentfleet_core.queue.envelope import Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,13 @@ def limit_of(spec: TenantBudgetSpec, name: str) -> Limit:
     return next(one for one in spec.limits if one.name == name)
 
 
-def blocking_words(spec: TenantBudgetSpec, until_ms: int, now: datetime) -> str:
-    """The limit for which a tenant waits that is blocked until then, 0 for good: `day limit resets 00:00
-    UTC`; empty when no limit's window ends there.
+def blocking_words(spec: TenantBudgetSpec, block: Block, now: datetime) -> str:
+    """The limit for which a blocked tenant waits: `day limit resets 00:00 UTC`; empty when that was changed
+    meanwhile, so that its window does not end with the block.
     """
     for limit in spec.limits:
         window = window_of(limit, now)
-        if limit.counts_all and window.end_ms == until_ms:
+        if limit.name == block.limit and window.end_ms == block.until_ms:
             resets = resets_at(limit, window)
             return f"{limit.name} limit {'never resets' if resets == 'never' else f'resets {resets}'}"
     return ""

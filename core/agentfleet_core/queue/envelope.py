@@ -243,8 +243,8 @@ class PoolCounters:
     """Tenant to its tasks that no budget admits now, queued or parked, largest first; at most
     `limits.BLOCKED_NAMED` unless all were asked for.
     """
-    blocked_until_ms: Mapping[str, int] = field(default_factory=dict)
-    """Of the same tenants: when they may start again; 0: once they are unblocked."""
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    """Of the same tenants."""
     unsettled_ends: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """State and task type to how many ended so by the queue's own hand: expired, cancelled, or dead with
     their workers. Those that a worker settled are not among them."""

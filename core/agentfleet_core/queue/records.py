@@ -15,6 +15,7 @@ import orjson
 
 from agentfleet_core.errors import InvalidInput, UnknownEnvelope
 from agentfleet_core.queue.envelope import (
+    Block,
     Envelope,
     Event,
     MissingCode,
@@ -171,7 +172,7 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
     *states, blocked_tasks, counted, blocked, missing = reply
     waiting, blocked_total, running, parked, due, orphaned, oldest, next_due, now = map(int, states)
     totals = dict(zip(counted[::2], counted[1::2], strict=True))
-    tenants = [tenant.decode() for tenant in blocked[::3]]
+    tenants = [tenant.decode() for tenant in blocked[::4]]
     return PoolCounters(
         waiting=waiting,
         blocked=blocked_total,
@@ -189,8 +190,11 @@ def decode_counters(reply: Sequence[Any]) -> PoolCounters:
         spent_total=int(totals.get(b"spent", 0)),
         now_ms=now,
         blocked_tasks=int(blocked_tasks),
-        blocked_tenants=dict(zip(tenants, map(int, blocked[1::3]), strict=True)),
-        blocked_until_ms=dict(zip(tenants, map(int, blocked[2::3]), strict=True)),
+        blocked_tenants=dict(zip(tenants, map(int, blocked[1::4]), strict=True)),
+        blocks={
+            tenant: Block(limit.decode(), int(until_ms))
+            for tenant, until_ms, limit in zip(tenants, blocked[2::4], blocked[3::4], strict=True)
+        },
         unsettled_ends=dict(_unsettled_ends(totals)),
         missing_code=tuple(_missing_code(missing, now)),
     )

@@ -49,7 +49,7 @@ class MemoryQueue:
         self._virtual: dict[str, float] = {}
         self._virtual_now = 0.0
         self._blocked: dict[str, float] = {}
-        self._blocked_why: dict[str, str] = {}
+        self._blocked_by: dict[str, Settlement] = {}
         self._workers: dict[str, WorkerRecord] = {}
         self._draining: set[str] = set()
         self._totals: Counter[str] = Counter()
@@ -185,17 +185,16 @@ class MemoryQueue:
         return True
 
     async def get(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
-        return [
-            self._record(self._tasks[task_id]) if task_id in self._tasks else None for task_id in task_ids
-        ]
+        found = map(self._tasks.get, task_ids)
+        return [None if task is None else self._record(task) for task in found]
 
     def _record(self, task: MemoryTask) -> TaskRecord:
         """A blocked tenant's queued task is told as parked."""
         record, tenant = task.record(), task.envelope.tenant
         if task.state is not TaskState.QUEUED or not self._is_blocked(tenant):
             return record
-        until = int(min(self._blocked[tenant], task.expires_ms))
-        return replace(record, state=TaskState.PARKED, not_before_ms=until, reason=self._blocked_why[tenant])
+        until, why = int(min(self._blocked[tenant], task.expires_ms)), self._blocked_by[tenant].reason
+        return replace(record, state=TaskState.PARKED, not_before_ms=until, reason=why)
 
     async def steps(self, task_id: str) -> Mapping[str, bytes]:
         task = self._tasks.get(task_id)
@@ -222,7 +221,8 @@ class MemoryQueue:
 
     async def counters(self) -> PoolCounters:
         blocked = {tenant: until for tenant, until in self._blocked.items() if until > self.now_ms}
-        return count(list(self._tasks.values()), blocked, self._totals, self._unsettled, self.now_ms)
+        tasks, by = list(self._tasks.values()), self._blocked_by
+        return count(tasks, blocked, by, self._totals, self._unsettled, self.now_ms)
 
     async def workers(self) -> list[WorkerRecord]:
         held = Counter(task.worker for task in self._tasks.values() if task.state is TaskState.RUNNING)
@@ -373,7 +373,7 @@ class MemoryQueue:
             self._park(task, due, deferred=not other)
             if settlement.block_tenant and not other:
                 self._blocked[task.envelope.tenant] = due or NEVER
-                self._blocked_why[task.envelope.tenant] = settlement.reason
+                self._blocked_by[task.envelope.tenant] = settlement
         else:
             task.event("handed_back", b"{}")
             task.state, task.since_ms = TaskState.QUEUED, self.now_ms

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from agentfleet_core.queue.envelope import Envelope, PoolCounters, TaskState
+from agentfleet_core.queue.envelope import Block, Envelope, PoolCounters, Settlement, TaskState
 from agentfleet_core.queue.limits import ANY_REVISION, BLOCKED_NAMED
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 from agentfleet_core.testing.memory_task import NEVER, MemoryTask
@@ -12,11 +12,14 @@ from agentfleet_core.testing.memory_task import NEVER, MemoryTask
 def count(
     tasks: Sequence[MemoryTask],
     blocked_until: Mapping[str, float],
+    blocked_by: Mapping[str, Settlement],
     totals: Counter[str],
     unsettled: Counter[tuple[str, str]],
     now_ms: int,
 ) -> PoolCounters:
-    """`blocked_until` holds the tenants that may not start now, and until when (ms)."""
+    """`blocked_until` holds the tenants that may not start now, and until when (ms); `blocked_by` has their
+    newest blocks.
+    """
     queued = [task for task in tasks if task.state is TaskState.QUEUED]
     blocked = Counter(task.envelope.tenant for task in queued if task.envelope.tenant in blocked_until)
     deferred = [task.envelope.tenant for task in tasks if task.state is TaskState.PARKED and task.deferred]
@@ -44,8 +47,10 @@ def count(
         now_ms=now_ms,
         blocked_tasks=held_back.total(),
         blocked_tenants=dict(held_back.most_common(BLOCKED_NAMED)),
-        blocked_until_ms={
-            tenant: 0 if blocked_until[tenant] == NEVER else int(blocked_until[tenant])
+        blocks={
+            tenant: Block(
+                blocked_by[tenant].limit, 0 if blocked_until[tenant] == NEVER else int(blocked_until[tenant])
+            )
             for tenant, _ in held_back.most_common(BLOCKED_NAMED)
         },
         unsettled_ends=dict(unsettled),

@@ -16,7 +16,7 @@ from tests.integration.queue.queue_rooms import (
 )
 
 from agentfleet_core.errors import InvalidInput, NotFound
-from agentfleet_core.queue.envelope import Event, SettleKind, SettleOutcome, TaskState
+from agentfleet_core.queue.envelope import Block, Event, SettleKind, SettleOutcome, TaskState
 from agentfleet_core.queue.limits import ANY_REVISION, BLOCKED_NAMED, MAX_OUTPUT_BYTES
 from agentfleet_core.queue.policy import PoolPolicy, TenantPolicy
 
@@ -262,14 +262,21 @@ class TestParking:
         await room.submit(envelope("globex"), envelope("acme"))
         due = poor[0].now_ms + 3_600_000
         parked = [
-            settled(poor[0], SettleKind.PARK, not_before_ms=due, block_tenant=True, reason="BudgetExhausted")
+            settled(
+                poor[0],
+                SettleKind.PARK,
+                not_before_ms=due,
+                block_tenant=True,
+                limit="day",
+                reason="BudgetExhausted",
+            )
         ]
         assert await room.queue.settle(parked) == [SettleOutcome.DONE]
         assert tenants(await room.claim(9)) == ["acme"]
         counters = await room.queue.counters()
         assert (counters.waiting, counters.blocked, counters.parked) == (0, 1, 1)
         assert counters.blocked_tenants == {"globex": 2}, "the parked one and the one in the queue"
-        assert counters.blocked_until_ms == {"globex": due}
+        assert counters.blocks == {"globex": Block("day", due)}
         assert counters.next_due_ms == due
         [record] = await room.queue.get([poor[0].envelope.id])
         assert record is not None
@@ -302,7 +309,7 @@ class TestParking:
         claim = await room.claim_one()
         [queued] = await room.submit(envelope("globex", expires_after_seconds=60))
         await room.queue.settle([settled(claim, SettleKind.PARK, block_tenant=True)])
-        assert (await room.queue.counters()).blocked_until_ms == {"globex": 0}
+        assert (await room.queue.counters()).blocks == {"globex": Block("", 0)}
         [record] = await room.queue.get([queued.id])
         assert record is not None
         assert (record.state, record.not_before_ms) == (TaskState.PARKED, record.admitted_ms + 60_000)

@@ -9,7 +9,7 @@ from agentfleet_core.autoscaler.ports import PoolObservation
 from agentfleet_core.autoscaler.state import PoolState
 from agentfleet_core.fleet.config import CompiledPool, CompiledTenant
 from agentfleet_core.planner.plan import plan
-from agentfleet_core.queue.envelope import PoolCounters
+from agentfleet_core.queue.envelope import Block, PoolCounters
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -23,6 +23,7 @@ COUNTERS = PoolCounters(
 def tenant(name: str, period: str) -> CompiledTenant:
     limits = [
         {"name": "refunds", "period": period, "amount": "1.00", "taskType": "refund-request"},
+        {"name": "calls", "period": period, "amount": "9.00"},
         {"name": "spend", "period": period, "amount": "5.00"},
     ]
     spec = TenantBudgetSpec.model_validate({"tenant": name, "limits": limits})
@@ -32,9 +33,9 @@ def tenant(name: str, period: str) -> CompiledTenant:
 TENANTS = {"globex": tenant("globex", "Day"), "acme": tenant("acme", "Total")}
 
 
-def not_counted(blocked: dict[str, int], until_ms: dict[str, int]) -> list[str]:
+def not_counted(blocked: dict[str, int], blocks: dict[str, Block]) -> list[str]:
     state = PoolState("chat")
-    state.read(replace(COUNTERS, blocked_tenants=blocked, blocked_until_ms=until_ms), 0.0)
+    state.read(replace(COUNTERS, blocked_tenants=blocked, blocks=blocks), 0.0)
     compiled = CompiledPool(spec=AgentPoolSpec(), revision="r1")
     seen = PoolObservation(replicas=0, ready=0)
     return [note.text for note in plan(state.see(compiled, seen, None, 0.0, tenants=TENANTS)).not_counted]
@@ -42,12 +43,14 @@ def not_counted(blocked: dict[str, int], until_ms: dict[str, int]) -> list[str]:
 
 def test_each_blocked_tenant_is_told_with_its_limit_and_when_that_resets() -> None:
     midnight_ms = int(MIDNIGHT.timestamp() * 1000)
-    assert not_counted({"globex": 12, "acme": 8}, {"globex": midnight_ms, "acme": 0}) == [
+    blocks = {"globex": Block("spend", midnight_ms), "acme": Block("spend", 0)}
+    assert not_counted({"globex": 12, "acme": 8}, blocks) == [
         "12 tasks of globex, whose spend limit resets 00:00 UTC",
         "8 tasks of acme, whose spend limit never resets",
     ]
 
 
 def test_a_limit_that_has_changed_meanwhile_is_not_guessed() -> None:
-    assert not_counted({"globex": 20}, {"globex": 1}) == ["20 tasks of globex, whose budget has no room"]
-    assert not_counted({"gone": 20}, {"gone": 1}) == ["20 tasks of gone, whose budget has no room"]
+    then = Block("spend", 1)
+    assert not_counted({"globex": 20}, {"globex": then}) == ["20 tasks of globex, whose budget has no room"]
+    assert not_counted({"gone": 20}, {"gone": then}) == ["20 tasks of gone, whose budget has no room"]

@@ -1,7 +1,7 @@
 -- Reads what the autoscaler needs of a pool. ARGV[4]: how many blocked tenants to name (0: all). Returns {waiting,
 -- blocked, running, parked, due, orphaned, oldest waiting, next due, now, tasks of all blocked tenants, {total, its
--- count, …}, {blocked tenant, its tasks, until when (0: until it is unblocked), …}, {what is missing, as report.lua
--- keeps it, …}}. Writes nothing.
+-- count, …}, {blocked tenant, its tasks, until when (0: until it is unblocked), the limit that refused it, …},
+-- {what is missing, as report.lua keeps it, …}}. Writes nothing.
 -- A blocked tenant's tasks are those that wait in its lanes and those that were parked when it was found out.
 --@include pool
 local function soonest(a, b)
@@ -27,6 +27,7 @@ table.sort(blocked_by, function(a, b) return a[2] > b[2] end)
 local named, largest = tonumber(ARGV[4]), {}
 for i = 1, named == 0 and #blocked_by or math.min(named, #blocked_by) do
   for _, part in ipairs(blocked_by[i]) do largest[#largest + 1] = part end
+  largest[#largest + 1] = call('HGET', tag .. ':blocked:limit', blocked_by[i][1]) or ''
 end
 
 local oldest = 0

@@ -8,7 +8,7 @@
 --   st first claim, once claimed again                        n its entry in the stream   q its lane, if not k's own
 --   si waits again since        pa parked since               nb parked until             pk parked before, in all
 --   r why it waits or ended     o output                      er problem it ended with    x those before, one a line
---   lm limitations              c cost, nano-USD              z ended                     dl 1: erased
+--   lm limitations              c cost, nano-USD              cc that of attempts before  z ended       dl 1: erased
 --   v its newest event's number v:<number> an event           j:<step> a step's record    fw followed until
 local tag, channel, pool, retention = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call
