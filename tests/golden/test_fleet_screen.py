@@ -304,6 +304,7 @@ def test_whoever_waits_for_a_task_sees_what_happens(check: Check) -> None:
         TaskEvent("3", "step", 1, {"kind": "llm", "name": "turn-1", "cost_nano_usd": 372_000}),
         TaskEvent("4", "step", 1, {"kind": "tool", "name": "lookup_order", "cost_nano_usd": 0}),
         TaskEvent("5", "delta", 1, {"text": "I am"}),
+        TaskEvent("5", "reset", 1, {"step": "turn-2"}),
         TaskEvent("7", "step", 1, {"kind": "tool", "name": "refund", "error": "KeyError: 'A-1001'"}),
         TaskEvent("6", "reset", 2, {}),
     ]

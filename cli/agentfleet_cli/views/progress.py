@@ -13,7 +13,7 @@ def progress_line(event: TaskEvent) -> str | None:
     match event.type:
         case "started":
             return "started"
-        case "reset":
+        case "reset" if "step" not in event.data:
             return f"attempt {event.attempt} starts, from the last journaled step"
         case "step":
             if event.data.get("error"):
