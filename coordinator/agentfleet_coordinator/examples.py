@@ -82,7 +82,7 @@ ANSWERS: Mapping[str, Json] = {
     "Batch": {"items": [{"status": 201, "task": TASK}]},
     "Result": views.result(ENDED, JOURNAL),
     "TaskWhy": explain_task(ENDED, JOURNAL, None),
-    "PoolWhy": PLAN | {"paused": None},
+    "PoolWhy": PLAN | {"paused": None, "behind_caps": []},
     "Fleet": fleet_view.fleet(_SEEN),
     "Switched": {"target": "pool/interactive", "paused": True, "changed": True, "also_paused": None},
 }

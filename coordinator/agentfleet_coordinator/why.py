@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentfleet_coordinator import views
-from agentfleet_core.budget.money import fixed_usd
+from agentfleet_core.budget.limits import Balance, Waiting
+from agentfleet_core.budget.money import exact_usd, usd
 from agentfleet_core.fleet.config import FleetConfig
 from agentfleet_core.providers.registry import usage_in_words
 from agentfleet_core.queue.depth import claimable
@@ -38,19 +39,34 @@ class Ahead:
     """The pool's newest, as the autoscaler published it."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """What a running task waits for: open holds on a limit of its tenant."""
+
+    waiting: Waiting
+    balance: Balance
+
+
 def explain_task(
-    record: TaskRecord, journal: Mapping[str, bytes], paused: str | None, ahead: Ahead | None = None
+    record: TaskRecord,
+    journal: Mapping[str, bytes],
+    paused: str | None,
+    ahead: Ahead | None = None,
+    no_room: NoRoom | None = None,
 ) -> Json:
-    """`paused` names what is paused that concerns the task; `ahead` is of one that is queued."""
+    """`paused` names what is paused that concerns the task; `ahead` is of one that is queued, `no_room` of
+    one that runs.
+    """
     steps = views.steps(journal)
-    waits = [] if paused or ahead is None else [("waits", waits_for(record.envelope, ahead))]
+    waits: list[Fact] = []
+    if ahead is not None and not paused:
+        waits.append(("waits", waits_for(record.envelope, ahead)))
+    if no_room is not None:
+        waits.append(("waits", waits_for_room(record.envelope, no_room)))
     facts = [*_standing(record, paused), *waits, *_past(record, steps)]
     lines = [f"{record.envelope.id} is {record.state.value}"]
     for label, text in facts:
-        lines += textwrap.wrap(
-            text, WIDTH, initial_indent=f"  {label:<{LABEL}}", subsequent_indent=" " * (LABEL + 2),
-            break_long_words=False,
-        )  # fmt: skip
+        lines += wrapped(f"  {label:<{LABEL}}", text)
     return {
         "task": task_json(record),
         "facts": [{"about": label, "text": text} for label, text in facts],
@@ -61,19 +77,22 @@ def explain_task(
     }
 
 
+def wrapped(label: str, text: str) -> list[str]:
+    """Lines of the text behind its label."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False
+    )
+
+
 def waits_for(envelope: Envelope, ahead: Ahead) -> str:
     """What keeps a queued task from its start: the first of what a claim would meet."""
     pool = envelope.pool
-    compiled, tenant = ahead.config.pools.get(pool), ahead.config.tenants.get(envelope.tenant)
+    compiled = ahead.config.pools.get(pool)
     if compiled is None:
         return f"for pool {pool}, which is none of the fleet's now"
-    caps = compiled.spec.bulkhead
-    runs = f"{envelope.tenant} has {ahead.of_tenant:,} running in {pool}, as many as it may"
-    if tenant is not None and _reached(ahead.of_tenant, tenant.spec.max_running):
-        return f"{runs} (spec.maxRunning of TenantBudget {tenant.budget})"
-    if _reached(ahead.of_tenant, caps.max_running_per_tenant):
-        return f"{runs} (spec.bulkhead.maxRunningPerTenant of the pool)"
-    if _reached(ahead.of_type, caps.max_running_per_task_type):
+    if capped := tenant_capped(ahead.config, pool, envelope.tenant, ahead.of_tenant):
+        return capped
+    if _reached(ahead.of_type, compiled.spec.bulkhead.max_running_per_task_type):
         runs = f"{envelope.type} has {ahead.of_type:,} running in {pool}, as many as it may"
         return f"{runs} (spec.bulkhead.maxRunningPerTaskType of the pool)"
     wanted, ready = ((ahead.plan or {}).get(key, 0) for key in ("replicas", "ready"))
@@ -82,6 +101,35 @@ def waits_for(envelope: Envelope, ahead: Ahead) -> str:
     of = "1 worker" if ready == 1 else f"{ready:,} workers"
     waiting, running = claimable(ahead.counters), ahead.counters.running
     return f"for a free slot: {waiting:,} waiting, {running:,} running, {of} in {pool}"
+
+
+def tenant_capped(config: FleetConfig, pool: str, tenant: str, running: int) -> str:
+    """The cap that the tenant has reached with so many running in the pool; empty when none."""
+    budget, compiled = config.tenants.get(tenant), config.pools[pool]
+    runs = f"{tenant} has {running:,} running in {pool}, as many as it may"
+    if budget is not None and _reached(running, budget.spec.max_running):
+        return f"{runs} (spec.maxRunning of TenantBudget {budget.budget})"
+    if _reached(running, compiled.spec.bulkhead.max_running_per_tenant):
+        return f"{runs} (spec.bulkhead.maxRunningPerTenant of the pool)"
+    return ""
+
+
+def behind_cap(pool: str, waiting: int, capped: str, waits: Sequence[Waiting]) -> str:
+    """Of a tenant's tasks that more workers would not start; `waits` are all its calls without room."""
+    tasks = {one.hold_id.partition("/")[0] for one in waits if one.hold_id.startswith(f"{pool}.")}
+    wait = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
+    stuck = "1 of those waits" if len(tasks) == 1 else f"{len(tasks):,} of those wait"
+    because = f"; {stuck} for room in its budget" if tasks else ""
+    return f"{wait} that more workers would not start: {capped}{because}"
+
+
+def waits_for_room(envelope: Envelope, no_room: NoRoom) -> str:
+    waiting, balance = no_room.waiting, no_room.balance
+    return (
+        f"for room in the {waiting.limit} limit of {envelope.tenant}: of {usd(balance.limit.amount)} "
+        f"{usd(balance.spent)} is spent and {usd(balance.held)} is held for calls under way; "
+        f"its next call may cost {usd(waiting.amount)}"
+    )
 
 
 def _reached(running: int, most: int | None) -> bool:
@@ -110,7 +158,7 @@ def _past(record: TaskRecord, steps: Sequence[StepRecord]) -> list[Fact]:
     return [
         ("attempts", f"{attempts}; at most {record.envelope.max_attempts} may fail"),
         *(("error", _sentence(error)) for error in record.errors[-3:]),
-        ("cost", f"{_dollars(record.cost)} in {len(steps)} journaled {noun}"),
+        ("cost", f"{exact_usd(record.cost)} in {len(steps)} journaled {noun}"),
         *[("", _step(step)) for step in steps if step.cost or step.failure][:STEPS],
         *(("lacks", limitation) for limitation in record.limitations),
     ]
@@ -133,12 +181,7 @@ def _step(step: StepRecord) -> str:
     if step.failure:
         return f"{step.name} ({step.kind.value}) failed: {step.failure}"
     parts = (step.kind.value, step.tier, step.model, usage_in_words(step.usage))
-    return f"{_dollars(step.cost)} {step.name} ({', '.join(part for part in parts if part)})"
-
-
-def _dollars(nano: int) -> str:
-    """As `agentfleet get` says it too."""
-    return f"${fixed_usd(nano, 6, grouped=True)}"
+    return f"{exact_usd(step.cost)} {step.name} ({', '.join(part for part in parts if part)})"
 
 
 def _sentence(error: bytes) -> str:

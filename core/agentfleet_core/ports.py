@@ -3,7 +3,16 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
-from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Settled, Swept
+from agentfleet_core.budget.limits import (
+    Balance,
+    Hold,
+    LimitWindow,
+    Refused,
+    Reserved,
+    Settled,
+    Swept,
+    Waiting,
+)
 from agentfleet_core.queue.envelope import (
     Claim,
     Envelope,
@@ -129,6 +138,14 @@ class Ledger(Protocol):
 
     async def sweep(self, tenant: str) -> Swept:
         """Release unsent and charge sent holds whose lease has ended, as `unconfirmed`."""
+        ...
+
+    async def note_wait(self, tenant: str, waiting: Waiting, *, wait_ms: int) -> None:
+        """It waits at most so long: for whoever asks why; nothing is decided by it."""
+        ...
+
+    async def waits(self, tenant: str) -> list[Waiting]:
+        """Who waits for open holds now, of the last 1,000 that were noted."""
         ...
 
     async def balances(self, tenant: str, limits: Sequence[LimitWindow]) -> list[Balance]: ...

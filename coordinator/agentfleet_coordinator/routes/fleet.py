@@ -9,6 +9,7 @@ from agentfleet_coordinator import fleet_view, schemas
 from agentfleet_coordinator.direct import direct, direct_router, reply
 from agentfleet_coordinator.routes.caller import admin_caller
 from agentfleet_coordinator.services import Services
+from agentfleet_coordinator.why import behind_cap, tenant_capped, wrapped
 from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import NotFound
 from agentfleet_core.keyspace.connect import reaching_redis, redis_time
@@ -62,7 +63,19 @@ async def explain_pool(request: Request) -> Response:
         return reply({"pool": pool, "paused": paused, "text": text})
     if paused:
         found["text"] += f"\n  paused: {paused}; no task starts until it is resumed"
-    return reply(found | {"paused": paused})
+    capped = await _behind_caps(services, pool)
+    for sentence in capped:
+        found["text"] += "\n" + "\n".join(wrapped("  behind a cap: ", sentence))
+    return reply(found | {"paused": paused, "behind_caps": capped})
+
+
+async def _behind_caps(services: Services, pool: str) -> list[str]:
+    """A sentence for each tenant that more workers would not help."""
+    config, sentences = services.follower.config, []
+    for tenant, (waiting, running) in (await services.queues.pool(pool).waiting_tenants()).items():
+        if capped := tenant_capped(config, pool, tenant, running):
+            sentences.append(behind_cap(pool, waiting, capped, await services.ledger.waits(tenant)))
+    return sentences
 
 
 async def _plans(services: Services) -> dict[str, Json]:

@@ -28,9 +28,11 @@ from agentfleet_coordinator.requests import (
 from agentfleet_coordinator.routes.caller import caller, tenant_caller
 from agentfleet_coordinator.services import Services
 from agentfleet_coordinator.submit import Submission, answers, place, place_all, prepare
-from agentfleet_coordinator.why import Ahead, explain_task
+from agentfleet_coordinator.why import Ahead, NoRoom, explain_task
+from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.errors import Conflict, InvalidRequest
-from agentfleet_core.queue.envelope import Envelope, TaskState
+from agentfleet_core.keyspace.connect import redis_time
+from agentfleet_core.queue.envelope import Envelope, TaskRecord, TaskState
 from agentfleet_core.queue.reasons import TaskReason
 from agentfleet_core.queue.task_view import Json, task_json
 
@@ -272,7 +274,8 @@ async def explain_task_state(request: Request) -> Response:
     envelope = record.envelope
     paused = services.follower.paused(pool=envelope.pool, tenant=envelope.tenant, task_type=envelope.type)
     ahead = await _ahead(services, envelope) if record.state is TaskState.QUEUED else None
-    return reply(explain_task(record, journal, paused, ahead))
+    no_room = await _no_room(services, record) if record.state is TaskState.RUNNING else None
+    return reply(explain_task(record, journal, paused, ahead, no_room))
 
 
 async def _ahead(services: Services, envelope: Envelope) -> Ahead:
@@ -285,6 +288,21 @@ async def _ahead(services: Services, envelope: Envelope) -> Ahead:
         of_type=of_type,
         plan=await services.plan_of(envelope.pool),
     )
+
+
+async def _no_room(services: Services, record: TaskRecord) -> NoRoom | None:
+    """None: no call of the task's newest attempt waits for open holds."""
+    envelope = record.envelope
+    tenant = services.follower.config.tenants.get(envelope.tenant)
+    calls = f"{envelope.id}/{record.attempt}/"
+    waits = await services.ledger.waits(envelope.tenant)
+    waiting = next((one for one in waits if one.hold_id.startswith(calls)), None)
+    if tenant is None or waiting is None:
+        return None
+    windows = all_windows(tenant.spec, await redis_time(services.redis))
+    balances = await services.ledger.balances(envelope.tenant, windows)
+    balance = next((one for one in balances if one.limit.name == waiting.limit), None)
+    return None if balance is None else NoRoom(waiting, balance)
 
 
 def _state(text: str | None) -> TaskState | None:

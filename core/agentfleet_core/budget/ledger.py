@@ -10,7 +10,16 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Settled, Swept
+from agentfleet_core.budget.limits import (
+    Balance,
+    Hold,
+    LimitWindow,
+    Refused,
+    Reserved,
+    Settled,
+    Swept,
+    Waiting,
+)
 from agentfleet_core.budget.money import NANO_PER_USD, exact_nano
 from agentfleet_core.keyspace.connect import reaching_redis
 from agentfleet_core.keyspace.keys import TenantKeys
@@ -24,6 +33,7 @@ CORRECTABLE_MS: Final = 86_400_000
 """How long a charge without the provider's word can still be replaced by the real cost."""
 KEPT_MS: Final = 2 * 86_400_000
 """A window's counts are kept this long after its end, or for twice its length where that is longer."""
+WAITS_KEPT: Final = 1_000
 SWEEP_BATCH: Final = 100
 SWEPT_TOGETHER: Final = 200
 """Tenants swept in one write, which holds others up in Redis until it is done."""
@@ -34,6 +44,8 @@ _SETTLE = load_script(__package__, "lua/settle")
 _RELEASE = load_script(__package__, "lua/release")
 _EXTEND = load_script(__package__, "lua/extend")
 _SWEEP = load_script(__package__, "lua/sweep")
+_NOTE_WAIT = load_script(__package__, "lua/note_wait")
+_WAITS = load_script(__package__, "lua/waits")
 
 
 class RedisLedger:
@@ -129,6 +141,16 @@ class RedisLedger:
     def _sweep_call(self, tenant: str) -> Call:
         keys = self.keys(tenant)
         return _SWEEP.call((keys.leases,), (keys.tag, SWEEP_BATCH, TOMBSTONE_MS, CORRECTABLE_MS, keys.room))
+
+    async def note_wait(self, tenant: str, waiting: Waiting, *, wait_ms: int) -> None:
+        note = f"{waiting.amount}|{waiting.limit}|{waiting.hold_id}"
+        await _NOTE_WAIT.run(self._redis, (self.keys(tenant).waits,), (note, wait_ms, WAITS_KEPT))
+
+    async def waits(self, tenant: str) -> list[Waiting]:
+        keys = self.keys(tenant)
+        found = await _WAITS.run(self._redis, (keys.waits,), (keys.tag,))
+        notes = (note.decode().split("|", 2) for note in found)
+        return [Waiting(hold_id, limit, int(amount)) for amount, limit, hold_id in notes]
 
     async def balances(self, tenant: str, limits: Sequence[LimitWindow]) -> list[Balance]:
         return (await self.all_balances({tenant: limits}))[tenant]

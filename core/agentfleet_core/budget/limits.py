@@ -61,6 +61,15 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A call that waits for open holds to end, since on `limit` they have taken what it needs."""
+
+    hold_id: str
+    limit: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     cost: int
     overrun: int

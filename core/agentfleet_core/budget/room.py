@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentfleet_core.budget.limits import LimitWindow, Refused, Reserved
+from agentfleet_core.budget.limits import LimitWindow, Refused, Reserved, Waiting
 from agentfleet_core.keyspace.channels import Channels
 from agentfleet_core.keyspace.keys import TenantKeys
 from agentfleet_core.ports import Ledger
@@ -108,6 +108,9 @@ class Room:
         line.length += 1
         at_head = False
         try:
+            waiting = Waiting(wish.hold_id, limit, wish.amount)
+            wait_ms = max(0, round(wish.seconds_left * 1_000))
+            await self._ledger.note_wait(wish.tenant, waiting, wait_ms=wait_ms)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wish.seconds_left)):
                     await line.head.acquire()

@@ -89,6 +89,11 @@ class TenantKeys:
         """Sorted set: each open hold's id by when its lease ends, in milliseconds."""
         return f"{self.tag}:leases"
 
+    @property
+    def waits(self) -> str:
+        """Sorted set: `amount|limit|hold id` of calls that wait for open holds, by when they give up."""
+        return f"{self.tag}:waits"
+
     def hold(self, hold_id: str) -> str:
         """String `state|amount|window,window`; outlives the hold as a tombstone."""
         return f"{self.tag}:hold:{hold_id}"

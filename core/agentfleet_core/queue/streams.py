@@ -238,6 +238,20 @@ class PoolQueue:
         of_tenant, of_type = (int(count or 0) for count in counts)
         return of_tenant, of_type
 
+    async def waiting_tenants(self) -> dict[str, tuple[int, int]]:
+        """Tenants with waiting tasks, to how many wait and how many run in this pool."""
+        keys = self.calls.keys
+        with reaching_redis():
+            reads = self.redis.pipeline(transaction=False)
+            reads.hgetall(keys.waiting)
+            reads.hgetall(keys.running)
+            waiting, running = await reads.execute()
+        return {
+            tenant.decode(): (int(count), int(running.get(b"t:" + tenant, 0)))
+            for tenant, count in waiting.items()
+            if int(count) > 0
+        }
+
     async def block_of(self, tenant: str) -> Block | None:
         """What keeps the tenant from starting here, perhaps over by now. None when nothing does."""
         keys = self.calls.keys

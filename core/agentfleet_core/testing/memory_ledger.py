@@ -6,7 +6,16 @@ Time stands still unless the test moves `now_ms`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agentfleet_core.budget.limits import Balance, Hold, LimitWindow, Refused, Reserved, Settled, Swept
+from agentfleet_core.budget.limits import (
+    Balance,
+    Hold,
+    LimitWindow,
+    Refused,
+    Reserved,
+    Settled,
+    Swept,
+    Waiting,
+)
 from agentfleet_core.budget.money import exact_nano
 
 
@@ -35,6 +44,8 @@ class MemoryLedger:
     now_ms: int = 1_000_000
     _holds: dict[tuple[str, str], _Record] = field(default_factory=dict)
     _counts: dict[tuple[str, str], _Counts] = field(default_factory=dict)
+    _waits: dict[tuple[str, str], tuple[int, Waiting]] = field(default_factory=dict)
+    """Tenant and hold id to when it gives up, and what it waits for."""
 
     async def reserve(
         self, tenant: str, hold_id: str, amount: int, limits: Sequence[LimitWindow], *, lease_ms: int
@@ -103,6 +114,16 @@ class MemoryLedger:
                 record.state = "released"
                 swept = replace(swept, released=swept.released + 1)
         return swept
+
+    async def note_wait(self, tenant: str, waiting: Waiting, *, wait_ms: int) -> None:
+        self._waits[tenant, waiting.hold_id] = (self.now_ms + wait_ms, waiting)
+
+    async def waits(self, tenant: str) -> list[Waiting]:
+        return [
+            waiting
+            for key, (until_ms, waiting) in self._waits.items()
+            if key[0] == tenant and until_ms > self.now_ms and key not in self._holds
+        ]
 
     async def balances(self, tenant: str, limits: Sequence[LimitWindow]) -> list[Balance]:
         counts = [self._counts.get((tenant, limit.key), _Counts()) for limit in limits]

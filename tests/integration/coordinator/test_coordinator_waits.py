@@ -1,4 +1,4 @@
-"""Why a task that has not started waits: behind a cap, in a pool without workers, or for a free slot."""
+"""Why a task waits: behind a cap, in a pool without workers, for a free slot, or, running, for its budget."""
 
 import json
 from typing import Any
@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from tests.servers.coordinator import Coordinator, fleet_config, until
 
+from agentfleet_core.budget.ledger import RedisLedger
+from agentfleet_core.budget.limits import Reserved, Waiting
+from agentfleet_core.budget.windows import all_windows
 from agentfleet_core.fleet.store import publish
+from agentfleet_core.keyspace.connect import redis_time
 from agentfleet_core.keyspace.keys import FleetKeys
 
 
@@ -100,3 +104,40 @@ async def test_in_a_pool_that_is_gone(coordinator: Coordinator) -> None:
 
     await until(followed)
     assert await waits(coordinator, task) == "for pool interactive, which is none of the fleet's now"
+
+
+async def test_a_running_task_whose_call_waits_for_open_holds(coordinator: Coordinator) -> None:
+    task = await coordinator.submitted()
+    claim = await coordinator.claim()
+    spec = coordinator.services.follower.config.tenants["acme"].spec
+    windows = all_windows(spec, await redis_time(coordinator.redis))
+    ledger = RedisLedger(coordinator.redis, coordinator.fleet)
+    other = await ledger.reserve("acme", "other/1/turn-1", 4_990_000_000, windows, lease_ms=60_000)
+    assert isinstance(other, Reserved)
+    for tried in (f"{task['id']}/{claim.attempt}/turn-1.1.1", f"{task['id']}0/1/turn-1.1.1"):
+        await ledger.note_wait("acme", Waiting(tried, "day", 53_000_000), wait_ms=60_000)
+
+    assert await waits(coordinator, task) == (
+        "for room in the day limit of acme: of $5.00 $0.00 is spent and $4.99 is held for calls under way; "
+        "its next call may cost $0.053"
+    )
+
+
+async def test_why_a_pool_tells_whom_more_workers_would_not_help(coordinator: Coordinator) -> None:
+    await follow(coordinator, {"maxRunningPerTenant": 9}, max_running=1)
+    known = json.dumps({"pool": "interactive", "text": "interactive wants 2 workers"})
+    await coordinator.redis.hset(FleetKeys(coordinator.fleet).plans, "interactive", known)
+    for _ in range(3):
+        await coordinator.submitted()
+    claim = await coordinator.claim()
+    call = f"{claim.envelope.id}/{claim.attempt}/turn-1.1.1"
+    ledger = RedisLedger(coordinator.redis, coordinator.fleet)
+    await ledger.note_wait("acme", Waiting(call, "day", 53_000_000), wait_ms=60_000)
+
+    why = (await coordinator.admin.get("/v1/pools/interactive/why")).json()
+
+    assert why["behind_caps"] == [
+        "2 tasks wait that more workers would not start: acme has 1 running in interactive, as many as it "
+        "may (spec.maxRunning of TenantBudget acme); 1 of those waits for room in its budget"
+    ]
+    assert "\n  behind a cap: 2 tasks wait that more workers would not start: acme has 1" in why["text"]
