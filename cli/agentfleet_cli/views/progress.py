@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from agentfleet.models import TaskEvent, TaskInfo
-from agentfleet_cli.views.words import dollars
+from agentfleet_core.budget.money import exact_usd
 
 LONG_WAIT_SECONDS = 60.0
 
@@ -19,7 +19,7 @@ def progress_line(event: TaskEvent) -> str | None:
             if event.data.get("error"):
                 return f"{event.data.get('kind')} {event.data.get('name')} failed: {event.data['error']}"
             cost = int(event.data.get("cost_nano_usd", 0))
-            paid = f"  {dollars(cost, digits=6)}" if cost else ""
+            paid = f"  {exact_usd(cost)}" if cost else ""
             return f"{event.data.get('kind', 'step')} {event.data.get('name', '')}{paid}"
     return None
 
