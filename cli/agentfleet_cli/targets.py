@@ -1,4 +1,4 @@
-"""PURE. What people copy from a screen into the next command."""
+"""What people copy from a screen into the next command."""
 
 from agentfleet_core.errors import InvalidInput
 from agentfleet_core.queue.ids import pool_of
