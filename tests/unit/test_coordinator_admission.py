@@ -14,7 +14,7 @@ from agentfleet_coordinator.budgets import first_call_cost
 from agentfleet_coordinator.catalog import Catalog, Principal, compile_catalog
 from agentfleet_coordinator.requests import parse_json, parse_submit
 from agentfleet_core.errors import InvalidRequest, Unauthorized
-from agentfleet_core.providers.anthropic.bounds import COUNT_SLACK_TOKENS
+from agentfleet_core.providers.anthropic.bounds import MOST_BYTES_PER_TOKEN
 from agentfleet_core.queue.envelope import Envelope
 from agentfleet_core.queue.ids import new_task_id
 from agentfleet_core.settings import FleetId
@@ -111,7 +111,8 @@ def test_a_long_prompt_raises_no_need_that_a_count_of_its_tokens_could_lower() -
 
     need = first_call_cost(found, longer, envelope, now)
 
-    assert need <= 1_024 * 5_000 + COUNT_SLACK_TOKENS * 2_000
+    believed = len(f"{long.system}{long.prompt}".encode()) // MOST_BYTES_PER_TOKEN
+    assert need == 1_024 * 5_000 + believed * 2_000, "no count is believed below that"
 
 
 def test_the_first_call_of_an_agent_needs_at_least_its_answer() -> None:
