@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
@@ -61,17 +61,31 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def _format(text: str) -> Format:
-    try:
-        return Format(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text} is no output: there are {' and '.join(Format)}") from error
+W = TypeVar("W", bound=StrEnum)
+
+
+def one_of(words: type[W], called: str) -> Callable[[str], W]:
+    """Reads an option's value; a wrong one is told in our words, not in a library's."""
+
+    def read(text: str) -> W:
+        try:
+            return words(text)
+        except ValueError as error:
+            *most, last = words
+            there = f"{', '.join(most)} and {last}"
+            raise typer.BadParameter(f"{text} is no {called}: there are {there}") from error
+
+    return read
 
 
 OutputOption = Annotated[
     Format,
     typer.Option(
-        "--output", "-o", parser=_format, metavar="|".join(Format), help="text for people, json for programs"
+        "--output",
+        "-o",
+        parser=one_of(Format, "output"),
+        metavar="|".join(Format),
+        help="text for people, json for programs",
     ),
 ]
 TenantOption = Annotated[

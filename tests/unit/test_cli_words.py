@@ -222,16 +222,18 @@ def test_with_json_output_an_error_is_json_too(
     assert words in problem["detail"]
 
 
-def test_another_output_is_refused_with_those_that_exist() -> None:
-    result = CliRunner().invoke(app, ["get", "pools", "--output", "yaml"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["get", "pools", "--output", "yaml"], "yaml is no output: there are text and json"),
+        (["submit", "a", "--mode", "foo"], "foo is no mode: there are defer and reject"),
+        (["get", "tasks", "--state", "foo"], "foo is no state: there are queued, running,"),
+    ],
+)
+def test_another_word_is_refused_with_those_that_exist(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "yaml is no output: there are text and json" in " ".join(result.stderr.replace("│", "").split())
-
-
-def test_a_mode_that_does_not_exist_is_a_wrong_command_line() -> None:
-    result = CliRunner().invoke(app, ["submit", "a", "--mode", "foo"])
-    assert result.exit_code == 2
-    assert "'foo' is not one of 'defer', 'reject'" in " ".join(result.stderr.replace("│", "").split())
+    assert words in " ".join(result.stderr.replace("│", "").split())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from agentfleet_cli.output import (
     OutputOption,
     TenantOption,
     WrongCommandLine,
+    one_of,
     say_json,
     say_lines,
     table,
@@ -29,7 +30,14 @@ from agentfleet_core.queue.envelope import TaskState
 
 THINGS = ("tasks", "pools", "budgets", "tiers")
 Thing = Annotated[str, typer.Argument(metavar="tasks|task/ID|pools|budgets|tiers", help="what to show")]
-State = Annotated[TaskState | None, typer.Option(help="only tasks in this state")]
+State = Annotated[
+    TaskState | None,
+    typer.Option(
+        parser=one_of(TaskState, "state"),
+        metavar="STATE",
+        help=f"only tasks in this state: {', '.join(TaskState)}",
+    ),
+]
 Type = Annotated[str | None, typer.Option("--type", help="only tasks of this type")]
 Pool = Annotated[str | None, typer.Option(help="only tasks of this pool")]
 Label = Annotated[list[str] | None, typer.Option(help="only tasks with this label, key=value; repeatable")]

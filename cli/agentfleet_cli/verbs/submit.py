@@ -21,6 +21,7 @@ from agentfleet_cli.output import (
     OutputOption,
     TenantOption,
     WrongCommandLine,
+    one_of,
     say_error,
     say_json,
     verb,
@@ -55,7 +56,12 @@ class Mode(StrEnum):
 
 
 ModeOption = Annotated[
-    Mode | None, typer.Option(help="when the budget is spent: wait, or be refused at once")
+    Mode | None,
+    typer.Option(
+        parser=one_of(Mode, "mode"),
+        metavar="|".join(Mode),
+        help="when the budget is spent: wait, or be refused at once",
+    ),
 ]
 
 
