@@ -16,6 +16,7 @@ from agentfleet_core.budget.standing import refusing, tightest
 from agentfleet_core.budget.windows import limit_windows
 from agentfleet_core.errors import AgentfleetError, BudgetExhausted
 from agentfleet_core.fleet.config import CompiledTenant
+from agentfleet_core.fleet.templates import PLACE
 from agentfleet_core.providers.registry import PROVIDERS
 from agentfleet_core.queue.envelope import Envelope
 from agentfleet_core.queue.streams import PoolQueue
@@ -50,7 +51,7 @@ def first_call_cost(catalog: Catalog, offer: Offer, envelope: Envelope, now: dat
         return 1
     request = {"max_tokens": agent.max_output_tokens, "messages": []}
     try:
-        prompt = f"{agent.system}{agent.prompt}".encode()
+        prompt = PLACE.sub("", f"{agent.system}{agent.prompt}").encode()  # what fills a place may be short
         rates = rates_of(tier.models[0], now)
         # A worker asks the provider for the prompt's tokens before it lets a task wait: as few as can be.
         return max(1, PROVIDERS[tier.provider.type].worst_cost(request, prompt, rates, counted=0))

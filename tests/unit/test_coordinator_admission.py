@@ -14,6 +14,7 @@ from agentfleet_coordinator.budgets import first_call_cost
 from agentfleet_coordinator.catalog import Catalog, Principal, compile_catalog
 from agentfleet_coordinator.requests import parse_json, parse_submit
 from agentfleet_core.errors import InvalidRequest, Unauthorized
+from agentfleet_core.fleet.templates import PLACE
 from agentfleet_core.providers.anthropic.bounds import MOST_BYTES_PER_TOKEN
 from agentfleet_core.queue.envelope import Envelope
 from agentfleet_core.queue.ids import new_task_id
@@ -111,8 +112,19 @@ def test_a_long_prompt_raises_no_need_that_a_count_of_its_tokens_could_lower() -
 
     need = first_call_cost(found, longer, envelope, now)
 
-    believed = len(f"{long.system}{long.prompt}".encode()) // MOST_BYTES_PER_TOKEN
+    believed = len(PLACE.sub("", f"{long.system}{long.prompt}").encode()) // MOST_BYTES_PER_TOKEN
     assert need == 1_024 * 5_000 + believed * 2_000, "no count is believed below that"
+
+
+def test_the_places_of_a_prompt_raise_no_need_since_what_fills_them_may_be_short() -> None:
+    found = catalog()
+    envelope, now = admitted(found), datetime(2026, 11, 24, tzinfo=UTC)
+    offer = found.offers["refund-request"]
+    assert offer.spec.agent is not None
+    places = offer.spec.agent.model_copy(update={"system": "{{ input.message }}" * 1_000})
+    filled = replace(offer, spec=offer.spec.model_copy(update={"agent": places}))
+
+    assert first_call_cost(found, filled, envelope, now) <= first_call_cost(found, offer, envelope, now)
 
 
 def test_the_first_call_of_an_agent_needs_at_least_its_answer() -> None:
