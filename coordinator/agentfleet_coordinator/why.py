@@ -114,12 +114,15 @@ def tenant_capped(config: FleetConfig, pool: str, tenant: str, running: int) -> 
     return ""
 
 
-def behind_cap(pool: str, waiting: int, capped: str, waits: Sequence[Waiting]) -> str:
-    """Of a tenant's tasks that more workers would not start; `waits` are all its calls without room."""
+def behind_cap(pool: str, waiting: int, running: int, capped: str, waits: Sequence[Waiting]) -> str:
+    """Of a tenant's tasks that more workers would not start; `waits` are all its calls without room, also
+    some that were stopped a moment ago.
+    """
     tasks = {one.hold_id.partition("/")[0] for one in waits if one.hold_id.startswith(f"{pool}.")}
+    without_room = min(len(tasks), running)
     wait = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
-    stuck = "1 of those waits" if len(tasks) == 1 else f"{len(tasks):,} of those wait"
-    because = f"; {stuck} for room in its budget" if tasks else ""
+    stuck = "1 of those waits" if without_room == 1 else f"{without_room:,} of those wait"
+    because = f"; {stuck} for room in its budget" if without_room else ""
     return f"{wait} that more workers would not start: {capped}{because}"
 
 

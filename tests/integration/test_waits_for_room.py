@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from agentfleet_cli.local.redis_server import RedisServer
 from agentfleet_core.budget import ledger as redis_ledger
 from agentfleet_core.budget.ledger import RedisLedger
-from agentfleet_core.budget.limits import LimitWindow, Reserved, Waiting
+from agentfleet_core.budget.limits import LimitWindow, Refused, Reserved, Waiting
 from agentfleet_core.budget.room import Room, Wish
 from agentfleet_core.keyspace.connect import channels_of, connect
 from agentfleet_core.keyspace.keys import TenantKeys
@@ -76,6 +76,20 @@ async def test_who_stands_in_line_is_noted_until_there_is_room(client: Redis, fl
             await ledger.noted.acquire()
         assert {waiting.hold_id for waiting in await ledger.waits("acme")} == {"head/1/a", "behind/1/a"}
         await ledger.settle(blocker.hold, 0)
+    assert await ledger.waits("acme") == []
+
+
+async def test_who_is_refused_for_good_waits_no_longer(client: Redis, fleet_id: FleetId) -> None:
+    ledger = NotingLedger(client, fleet_id)
+    room = Room(ledger, channels_of(client), fleet_id)
+    blocker = await ledger.reserve("acme", "blocker", 100, [DAY], lease_ms=MINUTE_MS)
+    assert isinstance(blocker, Reserved)
+    wish = Wish("acme", "t/1/a", 40, MINUTE_MS, until=time.monotonic() + 60)
+    async with asyncio.TaskGroup() as group:
+        refused = group.create_task(room.reserve(wish, lambda: [DAY]))
+        await ledger.noted.acquire()
+        await ledger.settle(blocker.hold, 90)
+    assert isinstance(refused.result(), Refused)
     assert await ledger.waits("acme") == []
 
 

@@ -74,7 +74,8 @@ async def _behind_caps(services: Services, pool: str) -> list[str]:
     config, sentences = services.follower.config, []
     for tenant, (waiting, running) in (await services.queues.pool(pool).waiting_tenants()).items():
         if capped := tenant_capped(config, pool, tenant, running):
-            sentences.append(behind_cap(pool, waiting, capped, await services.ledger.waits(tenant)))
+            waits = await services.ledger.waits(tenant)
+            sentences.append(behind_cap(pool, waiting, running, capped, waits))
     return sentences
 
 

@@ -80,6 +80,8 @@ class Room:
                 outcome = await self._try(wish, windows)
                 left = wish.seconds_left
                 if _blocked_by(outcome) is None or left <= 0:
+                    if isinstance(outcome, Refused):
+                        await self._note(wish, limit, 0.0)
                     return outcome
                 await bell.after(rings, min(left, RECHECK_SECONDS))
 
@@ -108,9 +110,7 @@ class Room:
         line.length += 1
         at_head = False
         try:
-            waiting = Waiting(wish.hold_id, limit, wish.amount)
-            wait_ms = max(0, round(wish.seconds_left * 1_000))
-            await self._ledger.note_wait(wish.tenant, waiting, wait_ms=wait_ms)
+            await self._note(wish, limit, wish.seconds_left)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wish.seconds_left)):
                     await line.head.acquire()
@@ -122,6 +122,11 @@ class Room:
             line.length -= 1
             if line.length == 0:
                 del self._lines[wish.tenant, limit]
+
+    async def _note(self, wish: Wish, limit: str, seconds: float) -> None:
+        """For whoever asks why; a wish that has its hold is known to wait no longer."""
+        waiting = Waiting(wish.hold_id, limit, wish.amount)
+        await self._ledger.note_wait(wish.tenant, waiting, wait_ms=max(0, round(seconds * 1_000)))
 
 
 def _blocked_by(outcome: Reserved | Refused) -> str | None:
