@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,8 @@ PHASES = ("patched", "created", "scheduled", "process", "ready", "claimed")
 POOL = "agentfleet.dev/pool=waking"
 AGE = "cat /proc/1/stat /proc/uptime; date +%s.%N"
 TICKS_PER_SECOND = 100
+KUBELET_SECONDS = 2
+"""How long the task takes: a kubelet may know of a container only a second after it runs."""
 Json = dict[str, Any]
 
 
@@ -70,25 +73,23 @@ class Marks:
 
 
 def wakes(fleet: Installation, number: int) -> list[dict[str, float]]:
-    fleet.apply(pool("waking", scaling={"idleSecondsToZero": 3, "stabilizationSeconds": 0}))
+    fleet.apply(pool("waking", scaling={"maxReplicas": 1, "idleSecondsToZero": 3}))
     fleet.apply(scripted("waking", "waking"), tenant_key("waker"), budget("waker", "10.00"))
     marks, found = Marks(), []
-    watches = [
-        Watch(fleet.namespace, resource, note)
-        for resource, note in (("deployments", marks.deployment), ("pods", marks.pod))
-    ]
-    with fleet.client("waker") as client:
+    with (
+        closing(Watch(fleet.namespace, "deployments", marks.deployment)),
+        closing(Watch(fleet.namespace, "pods", marks.pod)),
+        fleet.client("waker") as client,
+    ):
         for _ in range(number):
             until("at zero", lambda: not fleet.objects("pods", "-l", POOL))
             marks.times = {}
-            task = client.submit("waking", script(0.1))
+            task = client.submit("waking", script(KUBELET_SECONDS))
             task.result(timeout=60)
             ended = task.refresh()
-            times = marks.times | started(fleet, fleet.workers("waking")[0])
+            times = marks.times | started(fleet, fleet.workers("waking", ready=False)[0])
             times["claimed"] = ended.started_at.timestamp() if ended.started_at else 0.0
             found.append({phase: times[phase] - ended.submitted_at.timestamp() for phase in PHASES})
-    for watch in watches:
-        watch.close()
     return found
 
 
