@@ -29,8 +29,9 @@ from agentfleet_cli.output import (
 from agentfleet_cli.submissions import Outcome, read_lines, submit_lines
 from agentfleet_cli.views.progress import delay_line, long_wait_line, progress_line
 from agentfleet_cli.views.tasks import error_sentence
-from agentfleet_cli.views.words import dollars
+from agentfleet_core.budget.money import exact_usd
 from agentfleet_core.errors import AgentfleetError, DeadlineExceeded, InvalidRequest, Overloaded, Unavailable
+from agentfleet_core.planner.wording import count
 
 Type = Annotated[str | None, typer.Argument(metavar="TYPE", help="the TaskType")]
 Pairs = Annotated[
@@ -219,8 +220,8 @@ def _say_result(result: Result, output: Format) -> None:
         for limitation in result.limitations:
             print(f"lacks: {limitation}", file=sys.stderr)
         failed = sum(step.error is not None for step in result.steps)
-        steps = f"{len(result.steps)} steps" + (f" ({failed} failed)" if failed else "")
-        print(f"{result.state}, {steps}, {dollars(result.cost_nano_usd, digits=6)}", file=sys.stderr)
+        steps = count(len(result.steps), "step") + (f" ({failed} failed)" if failed else "")
+        print(f"{result.state}, {steps}, {exact_usd(result.cost_nano_usd)}", file=sys.stderr)
     if result.state not in ("succeeded", "partial"):
         say_error(error_sentence(result.error) if result.error else f"the task ended {result.state}")
         raise typer.Exit(1)
@@ -276,5 +277,5 @@ def _summary(outcomes: Sequence[Outcome], accepted: int) -> str:
     parts += [f"{count} {state}" for state, count in sorted(states.items())]
     spent = sum(outcome.result.cost_nano_usd for outcome in outcomes if outcome.result)
     if states:
-        parts.append(dollars(spent, digits=6))
+        parts.append(exact_usd(spent))
     return ", ".join(parts)
