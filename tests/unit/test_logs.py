@@ -66,3 +66,9 @@ def test_setting_up_twice_logs_once_and_libraries_are_quiet() -> None:
     log.info("once")
     logging.getLogger("httpx2").info("GET /")
     assert stream.getvalue().count("\n") == 1
+
+
+def test_a_text_that_is_no_unicode_is_escaped_not_lost() -> None:
+    stream = logged("json")
+    logging.getLogger("agentfleet_worker.main").warning("said \ud800")
+    assert json.loads(stream.getvalue())["message"] == "said \ud800"

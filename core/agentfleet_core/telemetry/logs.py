@@ -4,6 +4,7 @@ Say what happened in the message and put what varies into `extra={…}`: each ex
 No secrets, no task inputs or outputs, no log per task on a hot path.
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -42,7 +43,10 @@ class JsonFormatter(logging.Formatter):
         entry.update((name, value) for name, value in _extras(record).items() if name not in entry)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(entry, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except orjson.JSONEncodeError:  # a lone surrogate, or a number that is too large
+            return json.dumps(entry, default=str)
 
 
 def set_up_logs(log_format: str = "text", *, level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import PurePath
-from traceback import walk_tb
+from traceback import format_exception, walk_tb
 from types import FrameType
 
 
@@ -21,6 +21,10 @@ def text_of(error: BaseException) -> str:
         return legible(str(error))
     except BaseException as another:  # noqa: BLE001 -- users' code, asked by ours while it ends their task
         return f"its text cannot be had: __str__ raised {type(another).__name__}"
+
+
+def traceback_of(error: BaseException) -> str:
+    return legible("".join(format_exception(error)))
 
 
 def place_of(error: BaseException) -> str:

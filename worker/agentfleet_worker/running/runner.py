@@ -28,6 +28,7 @@ from agentfleet_worker.attempt.ports import Follower
 from agentfleet_worker.attempt.raised import counting
 from agentfleet_worker.attempt.replay import partial
 from agentfleet_worker.attempt.tally import Tally
+from agentfleet_worker.attempt.words import traceback_of
 from agentfleet_worker.calls.anthropic.errors import of_provider_error
 from agentfleet_worker.calls.call import PAYER
 from agentfleet_worker.running.context import WorkerContext
@@ -181,7 +182,7 @@ def _raised(error: BaseException, attempt: Attempt) -> Ending | None:
     ending = of_provider_error(error, attempt.now_ms())
     if ending is None:
         told = {"task": attempt.id, "attempt": attempt.claim.attempt}
-        log.warning("a handler failed", extra=told, exc_info=error)
+        log.warning("a handler failed\n%s", traceback_of(error), extra=told)
         ending = of_exception(made_harmless(error))
     return ending
 
